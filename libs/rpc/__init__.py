@@ -1,0 +1,1 @@
+"""Servers, clients, the error codec and the trunk."""

@@ -1,0 +1,97 @@
+"""What callers and handlers see of an RPC, whatever carries it (stock gRPC or the trunk).
+
+Handlers are written once and served by both transports. A unary handler returns its response; a streaming handler
+sends through a `Responder` and returns when done, so that one engine step can push into hundreds of calls without
+waking a task for each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+from google.protobuf.message import Message
+
+from libs.rpc.method import Method, Req, Res
+
+ResC = TypeVar("ResC", bound=Message, covariant=True)
+ResK = TypeVar("ResK", bound=Message, contravariant=True)
+
+
+@dataclass(slots=True)
+class CallInfo:
+    """What a handler knows of its call. `deadline` is `Clock.monotonic` seconds, None = none given."""
+
+    method: str
+    identity: str
+    deadline: float | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+class Responder(Protocol[ResK]):
+    """The response side of a streaming call."""
+
+    def send(self, response: ResK) -> None:
+        """Queues a response; never blocks. Raises PlatformError(SLOW_READER or CANCELLED) once the call is over."""
+        ...
+
+    async def ready(self) -> None:
+        """Waits until the peer has credit again, for producers that can pause. Raises as `send`."""
+        ...
+
+    def on_cancel(self, callback: Callable[[], None]) -> None:
+        """Calls back at most once, on the event loop, when the peer cancels, dies or is cut as a slow reader."""
+        ...
+
+
+class Stream(Protocol[ResC]):
+    """The client side of a streaming call. Ends with StopAsyncIteration or PlatformError."""
+
+    def __aiter__(self) -> AsyncIterator[ResC]: ...
+
+    async def __anext__(self) -> ResC: ...
+
+    async def next_batch(self) -> list[Any]:
+        """All responses that are here, waiting for the first; empty list = the end. Raises PlatformError."""
+        ...
+
+    def cancel(self) -> None:
+        """Gives the call up; the server aborts its work. A repeat does nothing."""
+        ...
+
+
+class Channel(Protocol):
+    """Calls to one peer process. Deadlines are mandatory; a lost peer is UNAVAILABLE with `started` set truly."""
+
+    @property
+    def address(self) -> str: ...
+
+    async def call(
+        self, method: Method[Req, Res], request: Req, *, timeout: float, metadata: Mapping[str, str] | None = None
+    ) -> Res:
+        """One request, one response. `timeout` in seconds. Raises PlatformError."""
+        ...
+
+    def stream(
+        self, method: Method[Req, Res], request: Req, *, timeout: float, metadata: Mapping[str, str] | None = None
+    ) -> Stream[Res]:
+        """One request, many responses; the call is opened in this tick. Raises nothing: errors come from the stream."""
+        ...
+
+    async def close(self) -> None:
+        """Cancels what runs and closes. A repeat does nothing."""
+        ...
+
+
+UnaryHandler = Callable[[Any, CallInfo], Awaitable[Any]]
+StreamHandler = Callable[[Any, Responder[Any], CallInfo], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Handler:
+    """A method and the function that serves it. `allowed` = identities that may call it; empty = any inside."""
+
+    method: Method[Any, Any]
+    serve: UnaryHandler | StreamHandler
+    allowed: frozenset[str] = frozenset()

@@ -1,0 +1,51 @@
+"""What the pipeline tells a wire protocol, in order: `Started`, any number of `Delta`, then `Ended`; or PlatformError.
+
+An error raised before `Started` has sent nothing to the client; one raised later must end the stream with an error event.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from headrace.inference.v1.inference_pb2 import GenerateResponse
+
+
+@dataclass(slots=True)
+class Started:
+    """The first delta has come (or the answer is certain to): true things for the response headers."""
+
+    request_id: str
+    model: str
+    worker: str
+    session_id: str
+    session_source: str
+    cached_tokens: int
+
+
+@dataclass(slots=True)
+class Delta:
+    """A delta as the worker sent it (docs/architecture.md): stale epochs and holes are already dealt with."""
+
+    response: GenerateResponse
+
+
+@dataclass(slots=True)
+class Ended:
+    """Usage over all attempts (prompt once, all delivered tokens, first attempt's cached tokens) and the report."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int
+    reasoning_tokens: int
+    worker: str
+    session_id: str
+    session_source: str
+    attempts: int
+    first_token_ms: float
+    total_ms: float
+    resumed: bool = False
+    estimated: bool = False
+    ignored_fields: tuple[str, ...] = field(default_factory=tuple)
+
+
+Event = Started | Delta | Ended

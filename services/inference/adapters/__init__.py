@@ -1,0 +1,1 @@
+"""The inference's ports, made real."""

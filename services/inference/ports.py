@@ -1,0 +1,108 @@
+"""What the worker needs of an engine. Two shapes: engines that take and give tokens, and engines that take messages."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from services.inference.domain.model import Capabilities, Capacity, EngineLoad
+from services.inference.domain.request import MessagesWork, Sampling, TokenWork
+
+
+@dataclass(slots=True)
+class TokenLogprobs:
+    """Candidates at one output position, the chosen token first: (token id, token bytes, logprob)."""
+
+    top: list[tuple[int, bytes, float]]
+
+
+@dataclass(slots=True)
+class Step:
+    """What one engine step brought for one choice. `finish`: None, "stop" (EOS or stop token) or "length".
+
+    `cached_tokens` is set on the first step of a choice; `logprobs` has one entry per token when asked for.
+    """
+
+    choice: int
+    token_ids: Sequence[int]
+    finish: str | None = None
+    logprobs: list[TokenLogprobs] = field(default_factory=list)
+    cached_tokens: int | None = None
+    queue_seconds: float | None = None
+
+
+class StepSink(Protocol):
+    """Receives the steps of one request, on the event loop, in order per choice."""
+
+    def on_step(self, step: Step) -> None:
+        """Never blocks, never raises."""
+        ...
+
+    def on_error(self, error: Exception) -> None:
+        """The request is over without a finish (engine died, request refused late). Called at most once."""
+        ...
+
+
+class TokenEngine(Protocol):
+    """An engine with token ids in and out. Detokenising, stop strings and parsers are the worker's."""
+
+    async def start(self) -> tuple[Capabilities, Capacity]:
+        """Loads the model and starts the engine's processes; returns when it could generate."""
+        ...
+
+    def submit(self, work: TokenWork, sink: StepSink) -> None:
+        """Queues the work. Raises PlatformError(OVERLOADED, started=False) when the queue is full, INVALID_SCHEMA
+        or INVALID_REQUEST for what cannot be run; a bad request must never harm the engine.
+        """
+        ...
+
+    def abort(self, request_id: str) -> None:
+        """Ends the work and frees its blocks at the end of the running step. Unknown or repeated ids do nothing."""
+        ...
+
+    def load(self) -> EngineLoad:
+        """Running, waiting, KV use, and whether the engine still produces."""
+        ...
+
+    async def close(self) -> None:
+        """Stops the engine's processes. A repeat does nothing."""
+        ...
+
+
+@dataclass(slots=True)
+class MessageDelta:
+    """What a message engine streams; a tool-call piece is (index, id, name, arguments), usage comes at the end."""
+
+    choice: int = 0
+    text: str = ""
+    reasoning: str = ""
+    tool_calls: list[tuple[int, str, str, str]] = field(default_factory=list)
+    finish: str | None = None
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    has_usage: bool = False
+
+
+class MessageEngine(Protocol):
+    """An engine behind somebody else's API: messages in, parsed deltas out, no tokenizer of ours."""
+
+    async def start(self) -> tuple[Capabilities, Capacity]:
+        """Checks that the endpoint answers; returns what it can do."""
+        ...
+
+    def generate(self, work: MessagesWork) -> AsyncIterator[MessageDelta]:
+        """Streams the answer; closing the iterator aborts the upstream call. Raises PlatformError."""
+        ...
+
+    def load(self) -> EngineLoad:
+        """As TokenEngine."""
+        ...
+
+    async def close(self) -> None:
+        """As TokenEngine."""
+        ...
+
+
+__all__ = ["MessageDelta", "MessageEngine", "Sampling", "Step", "StepSink", "TokenEngine", "TokenLogprobs"]

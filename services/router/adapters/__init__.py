@@ -1,0 +1,1 @@
+"""The router's ports, made real."""
