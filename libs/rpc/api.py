@@ -15,8 +15,8 @@ from google.protobuf.message import Message
 
 from libs.rpc.method import Method, Req, Res
 
-ResC = TypeVar("ResC", bound=Message, covariant=True)
-ResK = TypeVar("ResK", bound=Message, contravariant=True)
+Res_co = TypeVar("Res_co", bound=Message, covariant=True)
+Res_contra = TypeVar("Res_contra", bound=Message, contravariant=True)
 
 
 @dataclass(slots=True)
@@ -29,10 +29,10 @@ class CallInfo:
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
-class Responder(Protocol[ResK]):
+class Responder(Protocol[Res_contra]):
     """The response side of a streaming call."""
 
-    def send(self, response: ResK) -> None:
+    def send(self, response: Res_contra) -> None:
         """Queues a response; never blocks. Raises PlatformError(SLOW_READER or CANCELLED) once the call is over."""
         ...
 
@@ -45,12 +45,12 @@ class Responder(Protocol[ResK]):
         ...
 
 
-class Stream(Protocol[ResC]):
+class Stream(Protocol[Res_co]):
     """The client side of a streaming call. Ends with StopAsyncIteration or PlatformError."""
 
-    def __aiter__(self) -> AsyncIterator[ResC]: ...
+    def __aiter__(self) -> AsyncIterator[Res_co]: ...
 
-    async def __anext__(self) -> ResC: ...
+    async def __anext__(self) -> Res_co: ...
 
     async def next_batch(self) -> list[Any]:
         """All responses that are here, waiting for the first; empty list = the end. Raises PlatformError."""
@@ -65,7 +65,9 @@ class Channel(Protocol):
     """Calls to one peer process. Deadlines are mandatory; a lost peer is UNAVAILABLE with `started` set truly."""
 
     @property
-    def address(self) -> str: ...
+    def address(self) -> str:
+        """Host and port of the peer."""
+        ...
 
     async def call(
         self, method: Method[Req, Res], request: Req, *, timeout: float, metadata: Mapping[str, str] | None = None

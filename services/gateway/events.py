@@ -1,6 +1,7 @@
 """What the pipeline tells a wire protocol, in order: `Started`, any number of `Delta`, then `Ended`; or PlatformError.
 
-An error raised before `Started` has sent nothing to the client; one raised later must end the stream with an error event.
+An error raised before `Started` has sent nothing to the client; one raised later must end the stream with an error
+event, never with a clean end.
 """
 
 from __future__ import annotations
