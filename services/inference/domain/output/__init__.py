@@ -1,0 +1,1 @@
+"""From engine tokens to deltas: detokenising, stop strings, parsing."""
