@@ -1,0 +1,1 @@
+"""Measurements of the platform; each prints JSON and says its own method."""

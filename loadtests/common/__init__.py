@@ -1,0 +1,1 @@
+"""Processes, CPU time and figures shared by the measurements."""
