@@ -1,0 +1,1 @@
+"""What the gateway does with a call, whatever wire protocol it came by."""
