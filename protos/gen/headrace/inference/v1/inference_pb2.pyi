@@ -171,16 +171,20 @@ class Resume(_message.Message):
     def __init__(self, choices: _Optional[_Iterable[_Union[ResumeChoice, _Mapping]]] = ...) -> None: ...
 
 class ResumeChoice(_message.Message):
-    __slots__ = ("choice", "token_ids", "text_sent", "reasoning_sent")
+    __slots__ = ("choice", "token_ids", "text_sent", "reasoning_sent", "finished", "max_tokens")
     CHOICE_FIELD_NUMBER: _ClassVar[int]
     TOKEN_IDS_FIELD_NUMBER: _ClassVar[int]
     TEXT_SENT_FIELD_NUMBER: _ClassVar[int]
     REASONING_SENT_FIELD_NUMBER: _ClassVar[int]
+    FINISHED_FIELD_NUMBER: _ClassVar[int]
+    MAX_TOKENS_FIELD_NUMBER: _ClassVar[int]
     choice: int
     token_ids: _containers.RepeatedScalarFieldContainer[int]
     text_sent: int
     reasoning_sent: int
-    def __init__(self, choice: _Optional[int] = ..., token_ids: _Optional[_Iterable[int]] = ..., text_sent: _Optional[int] = ..., reasoning_sent: _Optional[int] = ...) -> None: ...
+    finished: bool
+    max_tokens: int
+    def __init__(self, choice: _Optional[int] = ..., token_ids: _Optional[_Iterable[int]] = ..., text_sent: _Optional[int] = ..., reasoning_sent: _Optional[int] = ..., finished: _Optional[bool] = ..., max_tokens: _Optional[int] = ...) -> None: ...
 
 class GenerateResponse(_message.Message):
     __slots__ = ("choice", "epoch", "first_index", "token_ids", "text", "channel", "tool_calls", "logprobs", "finish", "stop_reason", "usage")
