@@ -1,0 +1,107 @@
+"""A small streaming client on raw sockets: cheap, with the arrival time of every event."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class Answer:
+    """One answer. `events` are (monotonic seconds, decoded data line); `done` says that [DONE] came."""
+
+    status: int = 0
+    headers: dict[str, str] = field(default_factory=dict)
+    events: list[tuple[float, dict[str, Any]]] = field(default_factory=list)
+    sent: float = 0.0
+    done: bool = False
+    body: bytes = b""
+
+    @property
+    def error(self) -> dict[str, Any] | None:
+        """The error event or error body, if one came."""
+        for _, event in self.events:
+            if "error" in event:
+                return dict(event["error"])
+        if self.status >= 400:
+            return dict(json.loads(self.body or b"{}").get("error") or {})
+        return None
+
+    def text(self, choice: int = 0) -> str:
+        """Content of one choice, joined."""
+        parts = []
+        for _, event in self.events:
+            for item in event.get("choices", ()):
+                if item["index"] == choice:
+                    parts.append(item["delta"].get("content") or "")
+        return "".join(parts)
+
+    def finish(self, choice: int = 0) -> str | None:
+        """finish_reason of one choice."""
+        for _, event in self.events:
+            for item in event.get("choices", ()):
+                if item["index"] == choice and item.get("finish_reason"):
+                    return str(item["finish_reason"])
+        return None
+
+    @property
+    def usage(self) -> dict[str, Any]:
+        """The usage chunk's usage, with its `headrace` object beside it."""
+        for _, event in reversed(self.events):
+            if event.get("usage"):
+                return {**event["usage"], "headrace": event.get("headrace") or event["usage"].get("headrace") or {}}
+        return {}
+
+    def content_times(self) -> list[float]:
+        """Arrival of each event that holds content."""
+        return [
+            at
+            for at, event in self.events
+            if any(c["delta"].get("content") or c["delta"].get("tool_calls") for c in event.get("choices", ()))
+        ]
+
+    @property
+    def ttft(self) -> float:
+        """Seconds from the request's last byte to the first content; NaN without content."""
+        times = self.content_times()
+        return times[0] - self.sent if times else float("nan")
+
+
+async def stream(port: int, body: dict[str, Any], headers: dict[str, str], host: str = "127.0.0.1") -> Answer:
+    """POST /v1/chat/completions with stream true; reads to the end of the answer. Raises OSError."""
+    reader, writer = await asyncio.open_connection(host, port)
+    payload = json.dumps({**body, "stream": True, "stream_options": {"include_usage": True}}).encode()
+    lines = [f"{k}: {v}" for k, v in {"host": f"{host}:{port}", "content-type": "application/json", **headers}.items()]
+    head = "\r\n".join(["POST /v1/chat/completions HTTP/1.1", *lines, f"content-length: {len(payload)}", "", ""])
+    writer.write(head.encode() + payload)
+    answer = Answer(sent=time.monotonic())
+    try:
+        await _read(reader, answer)
+    finally:
+        writer.close()
+    return answer
+
+
+async def _read(reader: asyncio.StreamReader, answer: Answer) -> None:
+    status = await reader.readline()
+    answer.status = int(status.split()[1])
+    while (line := (await reader.readline()).strip()) != b"":
+        name, value = line.decode().split(":", 1)
+        answer.headers[name.lower()] = value.strip()
+    if "content-length" in answer.headers:
+        answer.body = await reader.readexactly(int(answer.headers["content-length"]))
+        return
+    buffer = b""
+    while (size := int((await reader.readline()).split(b";")[0], 16)) > 0:
+        buffer += await reader.readexactly(size)
+        await reader.readline()
+        *lines, buffer = buffer.split(b"\n")
+        now = time.monotonic()
+        for data in lines:
+            if data == b"data: [DONE]":
+                answer.done = True
+            elif data.startswith(b"data:"):
+                answer.events.append((now, json.loads(data[5:])))
