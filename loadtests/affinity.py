@@ -1,8 +1,8 @@
 """What binding sessions to workers is worth: time to first token and cached tokens, bound against random placement.
 
-Eight sessions of six turns, each with its own system prompt of about 1,000 tokens, arrivals shuffled by a seed. `bound`
-sends an explicit session id; `random` sends a fresh affinity key per call, which the router places by hash (seeded, so a
-random placement that can be repeated). `one` is a single worker: the hit rate nothing can beat.
+Eight sessions of six turns, each with its own system prompt of about 1,000 tokens, arrivals shuffled by a seed.
+`bound` sends an explicit session id; `random` sends a fresh affinity key per call, which the router places by hash
+(seeded, so a random placement that can be repeated). `one` is a single worker: the hit rate nothing can beat.
 """
 
 from __future__ import annotations
@@ -17,7 +17,24 @@ from loadtests.common.report import emit, median, quantile
 from loadtests.common.stack import MODEL_NAME, Layout, Stack
 
 SESSIONS, TURNS, ANSWER_TOKENS = 8, 6, 16
-WORDS = "river stone mill wheel water gate valley bridge boat field grain miller storm spring winter harvest".split()
+WORDS = [
+    "river",
+    "stone",
+    "mill",
+    "wheel",
+    "water",
+    "gate",
+    "valley",
+    "bridge",
+    "boat",
+    "field",
+    "grain",
+    "miller",
+    "storm",
+    "spring",
+    "winter",
+    "harvest",
+]
 
 
 def system_prompt(session: int, run: int) -> str:
@@ -74,7 +91,14 @@ def layout(engine: str, workers: int, base_port: int) -> Layout:
         args = ["--vllm.window_tokens", "4096", "--vllm.max_num_seqs", "8"]
     else:
         own = []
-        args = ["--simulated.prefill_ms_per_token", "0.5", "--simulated.inter_token_ms", "2", "--simulated.ttft_ms", "2"]
+        args = [
+            "--simulated.prefill_ms_per_token",
+            "0.5",
+            "--simulated.inter_token_ms",
+            "2",
+            "--simulated.ttft_ms",
+            "2",
+        ]
     return Layout(
         base_port=base_port,
         workers=workers,
@@ -94,7 +118,9 @@ def measure(engine: str, workers: int, rounds: int, parallel: int) -> dict[str, 
         asyncio.run(play(stack, "bound", 999, parallel))
         for run in range(rounds):
             modes = ["bound", "random"] if run % 2 else ["random", "bound"]
-            plays.append({mode: asyncio.run(play(stack, mode, 2 * run + (mode == "bound"), parallel)) for mode in modes})
+            plays.append(
+                {mode: asyncio.run(play(stack, mode, 2 * run + (mode == "bound"), parallel)) for mode in modes}
+            )
     with Stack(layout(engine, 1, 18300)) as stack:
         one = asyncio.run(play(stack, "bound", 0, parallel))
     return {

@@ -36,7 +36,11 @@ def measure_envoy(llmload: str, rows: list[str]) -> dict[str, Any]:
     directory = Path(tempfile.mkdtemp(prefix="headrace-envoy-"))
     envoy = shutil.which("envoy", path=str(Path(sys.executable).parent)) or "envoy"
     mock = Process("1", [llmload, "mock"], directory / "mock.log")
-    relay = Process("0", [envoy, "-c", str(CONF), *"--concurrency 1 -l error --disable-hot-restart".split()], directory / "e.log")
+    relay = Process(
+        "0",
+        [envoy, "-c", str(CONF), *["--concurrency", "1", "-l", "error", "--disable-hot-restart"]],
+        directory / "e.log",
+    )
     try:
         wait_for(lambda: _answers("127.0.0.1:18201", "/health"), 20, "envoy")
         return {
@@ -103,7 +107,9 @@ def summary(rounds: list[dict[str, Any]], rows: list[str]) -> dict[str, Any]:
             "headrace_us": total,
             "envoy_us": envoy,
             "ratio": total / envoy,
-            "ratio_rounds": [r["headrace"][row]["cpu_us"]["system"] / r["envoy"][row]["cpu_us"]["system"] for r in rounds],
+            "ratio_rounds": [
+                r["headrace"][row]["cpu_us"]["system"] / r["envoy"][row]["cpu_us"]["system"] for r in rounds
+            ],
             "parts_us": {name: median([o[name] for o in ours]) for name in ("gateway", "router", "inference-0")},
         }
     return out

@@ -27,7 +27,7 @@ ENGINE = {"max_num_seqs": 32, "max_model_len": 2048, "block_size": 32}
 
 
 def reference(cores: str) -> Process:
-    """vLLM's OpenAI server with the worker's engine settings."""
+    """VLLM's OpenAI server with the worker's engine settings."""
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(MODEL)]
     command += ["--served-model-name", MODEL_NAME, "--host", "127.0.0.1", "--port", str(REFERENCE_PORT)]
     command += ["--enforce-eager", "--dtype", "bfloat16", "--disable-uvicorn-access-log"]

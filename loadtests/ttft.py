@@ -108,9 +108,7 @@ def main() -> None:
             one = {"direct": figures(direct(stack, args.calls, base))}
             one["headrace"] = figures(asyncio.run(through(stack, args.calls, base + 500_000)))
             rounds.append(one)
-    added = {
-        key: median([r["headrace"][key] - r["direct"][key] for r in rounds]) for key in ("p50_ms", "p99_ms")
-    }
+    added = {key: median([r["headrace"][key] - r["direct"][key] for r in rounds]) for key in ("p50_ms", "p99_ms")}
     emit("ttft", {"added": added, "rounds": rounds}, args.out)
 
 

@@ -32,12 +32,8 @@ class Answer:
 
     def text(self, choice: int = 0) -> str:
         """Content of one choice, joined."""
-        parts = []
-        for _, event in self.events:
-            for item in event.get("choices", ()):
-                if item["index"] == choice:
-                    parts.append(item["delta"].get("content") or "")
-        return "".join(parts)
+        items = (item for _, event in self.events for item in event.get("choices", ()))
+        return "".join(item["delta"].get("content") or "" for item in items if item["index"] == choice)
 
     def finish(self, choice: int = 0) -> str | None:
         """finish_reason of one choice."""

@@ -22,10 +22,10 @@ def stat(pid: int) -> list[str]:
 def children(root: int) -> list[int]:
     """Process ids of all descendants of `root`."""
     parents: dict[int, list[int]] = {}
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
             try:
-                parents.setdefault(int(stat(int(entry))[1]), []).append(int(entry))
+                parents.setdefault(int(stat(int(entry.name))[1]), []).append(int(entry.name))
             except (OSError, ValueError):
                 continue
     found: list[int] = []

@@ -8,10 +8,12 @@ import tempfile
 import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
+
+from services.gateway.adapters.keys import create_key
 
 from libs.testing.valkey import valkey_command
 from loadtests.common.procs import Process, children, wait_for
-from services.gateway.adapters.keys import create_key
 
 REPO = Path(__file__).resolve().parents[2]
 MODEL = REPO / ".headrace/models/smollm2-135m-instruct"
@@ -58,7 +60,7 @@ class Stack:
         """Port of a worker's gRPC and trunk."""
         return self.layout.base_port + 10 + index
 
-    def __enter__(self) -> Stack:
+    def __enter__(self) -> Self:
         try:
             self._start()
         except BaseException:
@@ -83,8 +85,15 @@ class Stack:
         self._service(
             "router",
             layout.inner_core,
-            ["--rpc.port", str(base + 2), "--workers", json.dumps(addresses), "--valkey.url", self.valkey_url]
-            + layout.router_args,
+            [
+                "--rpc.port",
+                str(base + 2),
+                "--workers",
+                json.dumps(addresses),
+                "--valkey.url",
+                self.valkey_url,
+                *layout.router_args,
+            ],
         )
         self._service("gateway", layout.gateway_core, self._gateway_args() + layout.gateway_args)
         wait_for(self._ready, 240, "gateway ready")
@@ -120,7 +129,7 @@ class Stack:
         )
 
     def _service(self, name: str, core: str, args: list[str]) -> None:
-        module = name.split("-")[0]
+        module = name.split("-", maxsplit=1)[0]
         common = ["--state_dir", str(self.directory), "--log.level", "warning"]
         self._spawn(name, core, [sys.executable, "-m", f"services.{module}.main", *common, *args])
 

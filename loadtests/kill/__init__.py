@@ -1,0 +1,1 @@
+"""Campaigns that kill workers under streams and look at every answer."""
