@@ -21,7 +21,8 @@ class TokenLogprobs:
 class Step:
     """What one engine step brought for one choice. `finish`: None, "stop" (EOS or stop token) or "length".
 
-    `cached_tokens` is set on the first step of a choice; `logprobs` has one entry per token when asked for.
+    `cached_tokens` is set on the first step of a choice; `logprobs` has one entry per token when asked for. With
+    "stop", the token that stopped it is the last one and is no text; `stop_token` is set when `stop_token_ids` named it.
     """
 
     choice: int
@@ -30,6 +31,7 @@ class Step:
     logprobs: list[TokenLogprobs] = field(default_factory=list)
     cached_tokens: int | None = None
     queue_seconds: float | None = None
+    stop_token: int | None = None
 
 
 class StepSink(Protocol):

@@ -58,12 +58,17 @@ class ToolChoice:
 
 @dataclass(frozen=True, slots=True)
 class ResumeChoice:
-    """What the client already has of one choice: all its output tokens, and how many characters per channel."""
+    """What the client already has of one choice: all its output tokens, and how many characters per channel.
+
+    `finished` = generate nothing more for it; `max_tokens` bounds its new tokens, 0 = as Sampling says.
+    """
 
     choice: int
     token_ids: tuple[int, ...]
     text_sent: int
     reasoning_sent: int
+    finished: bool = False
+    max_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
