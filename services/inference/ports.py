@@ -22,7 +22,7 @@ class Step:
     """What one engine step brought for one choice. `finish`: None, "stop" (EOS or stop token) or "length".
 
     `cached_tokens` is set on the first step of a choice; `logprobs` has one entry per token when asked for. With
-    "stop", the token that stopped it is the last one and is no text; `stop_token` is set when `stop_token_ids` named it.
+    "stop", the token that stopped it is the last one and no text; `stop_token` is set when `stop_token_ids` named it.
     """
 
     choice: int

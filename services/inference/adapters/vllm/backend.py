@@ -1,0 +1,68 @@
+"""What VllmEngine needs of a running vLLM; tests give it a scripted one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from services.inference.adapters.vllm.capacity import KvFigures
+from services.inference.adapters.vllm.sampling import Limits
+from services.inference.adapters.vllm.settings import VllmSettings
+from services.inference.domain.request import Guided
+
+
+class Backend(Protocol):
+    """A running engine. Besides the facts: five methods, of which only `close` blocks."""
+
+    limits: Limits
+    figures: KvFigures
+    sandbox: Any  # a Sandbox; a mutable attribute of a Protocol cannot be a narrower class
+    defaults: Mapping[str, Any]
+    is_cpu: bool
+    chunked: bool
+
+    def add(
+        self,
+        engine_id: str,
+        prompt: list[int],
+        arguments: dict[str, Any],
+        *,
+        guided: Guided | None,
+        resumed: list[int],
+        cache_salt: str,
+        adapter: str,
+    ) -> None:
+        """Sends a request to the engine in this tick. Raises PlatformError."""
+        ...
+
+    def abort(self, engine_ids: list[str]) -> None:
+        """Drops requests; unknown ones do nothing, nor does a dead engine."""
+        ...
+
+    async def outputs(self) -> Any:
+        """The next engine step (vLLM's EngineCoreOutputs). Raises when the engine has died."""
+        ...
+
+    def token_bytes(self, token: int) -> bytes:
+        """The bytes that a token stands for."""
+        ...
+
+    def close(self) -> None:
+        """Stops the engine's processes; blocks up to a few seconds."""
+        ...
+
+
+def build(settings: VllmSettings, model_path: str) -> Backend:
+    """Imports vLLM, forks the grammar sandbox, starts the engine. Blocks half a minute; the thread must stay alive."""
+    from functools import partial
+
+    from services.inference.adapters.vllm.compiler import prepare
+    from services.inference.adapters.vllm.llm import Llm
+    from services.inference.adapters.vllm.sandbox import GrammarSandbox
+
+    sandbox = GrammarSandbox(partial(prepare, model_path), settings.grammar_seconds_max)
+    try:
+        return Llm(settings, model_path, sandbox)
+    except BaseException:
+        sandbox.close()
+        raise

@@ -1,0 +1,161 @@
+"""The TokenEngine over vLLM: one loop takes each engine step and hands it to all sinks in one tick."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+
+import structlog
+
+from libs.clock import Clock, SystemClock
+from libs.errors import PlatformError, Reason
+from services.inference.adapters.vllm import capacity
+from services.inference.adapters.vllm.backend import Backend, build
+from services.inference.adapters.vllm.calls import Calls
+from services.inference.adapters.vllm.grammar import Grammars
+from services.inference.adapters.vllm.keeper import Keeper
+from services.inference.adapters.vllm.settings import VllmSettings
+from services.inference.domain.model import Capabilities, Capacity, EngineLoad, ResumeForm
+from services.inference.domain.request import Common, Sampling, TokenWork
+from services.inference.ports import Step, StepSink
+
+
+class VllmEngine:
+    """See TokenEngine. `on_death` is called once, on the event loop, when the engine has died: the worker must exit."""
+
+    def __init__(
+        self,
+        settings: VllmSettings,
+        model_path: str,
+        *,
+        clock: Clock | None = None,
+        on_death: Callable[[str], None] = lambda _why: None,
+        build: Callable[[VllmSettings, str], Backend] = build,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock or SystemClock()
+        self._on_death = on_death
+        self._keeper = Keeper(lambda: build(settings, model_path), lambda backend: backend.close())
+        self._backend: Backend | None = None
+        self._calls: Calls | None = None
+        self._steps: asyncio.Task[None] | None = None
+        self._running = 0
+        self._kv_use = 0.0
+        self._last_step = 0.0
+        self._dead = False
+
+    async def start(self) -> tuple[Capabilities, Capacity]:
+        """See TokenEngine. Raises PlatformError when the engine cannot hold one session, and what vLLM raises."""
+        os.environ.update(self._settings.environment())
+        try:
+            self._backend = backend = await self._keeper.start(self._settings.start_seconds_max)
+            room = self._plan(backend)
+            grammars = Grammars(backend.sandbox, self._settings.grammar_bytes_max)
+            self._calls = Calls(self._settings, backend, grammars, self._clock)
+            self._steps = asyncio.create_task(self._take_steps(backend, self._calls), name="engine-steps")
+            await asyncio.wait_for(self._warm_up(), self._settings.start_seconds_max)
+        except BaseException:
+            await self.close()
+            raise
+        return _capabilities(self._settings, seeds=self._calls.seeds), room
+
+    def _plan(self, backend: Backend) -> Capacity:
+        if words := capacity.mismatch(backend.figures):
+            structlog.get_logger(__name__).warning("kv_capacity_mismatch", difference=words)
+        return capacity.plan(
+            backend.figures,
+            window=backend.limits.window,
+            session_tokens=self._settings.session_tokens,
+            running_max=self._settings.max_num_seqs,
+            waiting_max=self._settings.waiting_max,
+        )
+
+    async def _warm_up(self) -> None:
+        """Generates one token, so that "started" means "can answer"."""
+        first = _FirstToken()
+        self.submit(TokenWork(Common("warm-up", Sampling(max_tokens=1, temperature=0.0)), prompt=[1]), first)
+        await first.came
+
+    def submit(self, work: TokenWork, sink: StepSink) -> None:
+        """See TokenEngine. A grammar not seen before is tried out first; its refusal comes through `on_error`."""
+        if self._calls is None or self._dead:
+            raise PlatformError(Reason.ENGINE_DEAD, "the engine is not running: the worker restarts", started=False)
+        if self._calls.idle:
+            self._last_step = self._clock.monotonic()
+        self._calls.submit(work, sink)
+
+    def abort(self, request_id: str) -> None:
+        """See TokenEngine."""
+        if self._calls:
+            self._calls.abort(request_id)
+
+    def load(self) -> EngineLoad:
+        """See TokenEngine. Unhealthy: not started, died, or silent for `hang_seconds` while requests run."""
+        active = self._calls.active if self._calls else 0
+        running = min(self._running, active)
+        silent = self._clock.monotonic() - self._last_step
+        healthy = self._steps is not None and not self._dead and not (active and silent > self._settings.hang_seconds)
+        return EngineLoad(running, active - running, self._kv_use if active else 0.0, healthy)
+
+    async def close(self) -> None:
+        """See TokenEngine. Running requests end with WORKER_LOST."""
+        if self._steps:
+            self._steps.cancel()
+            await asyncio.gather(self._steps, return_exceptions=True)
+            self._steps = None
+        if self._calls:
+            self._calls.fail_all(PlatformError(Reason.WORKER_LOST, "the worker is shutting down: try another"))
+        await self._keeper.close()
+
+    async def _take_steps(self, backend: Backend, calls: Calls) -> None:
+        try:
+            while True:
+                outputs = await backend.outputs()
+                self._last_step = self._clock.monotonic()
+                if (stats := outputs.scheduler_stats) is not None:
+                    self._running, self._kv_use = stats.num_running_reqs, stats.kv_cache_usage
+                for output in outputs.outputs:
+                    calls.deliver(output)
+        except Exception as error:  # vLLM says by various exceptions that its engine has died
+            self._dead = True
+            structlog.get_logger(__name__).exception("engine_died")
+            calls.fail_all(PlatformError(Reason.ENGINE_DEAD, "the engine died while it generated: the worker restarts"))
+            self._on_death(f"{type(error).__name__}: {error}")
+
+
+class _FirstToken:
+    """The sink of the warm-up request."""
+
+    def __init__(self) -> None:
+        self.came: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def on_step(self, step: Step) -> None:
+        """See StepSink."""
+        if step.token_ids and not self.came.done():
+            self.came.set_result(None)
+
+    def on_error(self, error: Exception) -> None:
+        """See StepSink."""
+        if not self.came.done():
+            self.came.set_exception(error)
+
+
+def _capabilities(settings: VllmSettings, *, seeds: bool) -> Capabilities:
+    return Capabilities(
+        guided=True,
+        logprobs_max=settings.logprobs_max,
+        n=True,
+        seed=seeds,
+        lora=bool(settings.engine_args.lora_modules),
+        cache_salt=True,
+        resume=ResumeForm.EXACT,
+        # With a reasoning parser the grammar begins after the reasoning, which the resumed tokens may contain.
+        resume_guided=not settings.reasoning_parser,
+        # vLLM counts presence and frequency on its own output; resumed tokens are prompt to it.
+        resume_penalties=False,
+        tools=bool(settings.tool_parser),
+        reasoning=bool(settings.reasoning_parser),
+        penalties=True,
+        logit_bias=settings.engine_args.speculative_config is None,
+    )
