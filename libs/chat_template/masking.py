@@ -29,7 +29,7 @@ class SpecialSplitter:
         self._split = re.compile(f"({self.pattern.pattern})")
         self.first_chars = tuple({name[0] for name in names})
         self.prefixes = {name[:k] for name in names for k in range(1, len(name))}
-        self.suffixes = {name[-k:] for name in names for k in range(1, len(name))}
+        self.suffixes = _by_first_char({name[-k:] for name in names for k in range(1, len(name))})
         self.longest = max(map(len, names), default=0)
         self.nonce = random_hex(8)
 
@@ -71,9 +71,9 @@ class Masker:
                 if text[-k:] in self._of.prefixes:
                     text = text[:-k] + self._mark(text[-k:])
                     break
-        for k in range(min(self._of.longest, len(text)), 0, -1):
-            if text[:k] in self._of.suffixes:
-                return self._mark(text[:k]) + text[k:]
+        for suffix in self._of.suffixes.get(text[:1], ()):
+            if text.startswith(suffix):
+                return self._mark(suffix) + text[len(suffix) :]
         return text
 
     def mask_tree(self, value: Any) -> Any:
@@ -95,3 +95,11 @@ class Masker:
     def _mark(self, text: str) -> str:
         self._masked.append(text)
         return f"{_OPEN}{self._of.nonce}{len(self._masked) - 1}{_SHUT}"
+
+
+def _by_first_char(strings: set[str]) -> dict[str, list[str]]:
+    """Longest first within a character."""
+    found: dict[str, list[str]] = {}
+    for string in sorted(strings, key=len, reverse=True):
+        found.setdefault(string[0], []).append(string)
+    return found

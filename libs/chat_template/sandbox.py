@@ -69,7 +69,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         """Every operator that can swell."""
-        self._spend(1)
+        if operator == "+":
+            return self._sized(left + right)
         if operator == "*":
             for one, other in ((left, right), (right, left)):
                 if isinstance(one, int) and hasattr(other, "__len__") and one * len(other) > self._limits.chars_max:
