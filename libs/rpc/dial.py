@@ -1,0 +1,15 @@
+"""Opens channels: the one place where an edge's transport is chosen."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from libs.rpc.api import Channel
+from libs.rpc.grpc_channel import GrpcChannel
+
+Transport = Literal["trunk", "grpc"]
+
+
+def dial(address: str, transport: Transport, *, identity: str, token: str) -> Channel:
+    """A channel to `address`; connects when first used and reconnects by itself."""
+    return GrpcChannel(address, identity=identity, token=token)

@@ -1,0 +1,96 @@
+"""What happens around every handler on both transports: who may call, until when, and who watches."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+from libs.clock import Clock
+from libs.errors import PlatformError, Reason
+from libs.rpc.api import CallInfo, Handler
+
+TOKEN_KEY = "x-headrace-token"  # noqa: S105 - the name of a header
+IDENTITY_KEY = "x-headrace-identity"
+
+
+class CallHook(Protocol):
+    """Watches calls (spans, metrics, access log). Must not block and must not raise."""
+
+    def started(self, info: CallInfo) -> Any:
+        """Called before the handler; what it returns comes back in `finished`."""
+        ...
+
+    def finished(self, mark: Any, info: CallInfo, error: PlatformError | None, seconds: float) -> None:
+        """Called once after the handler."""
+        ...
+
+
+class Dispatcher:
+    """Finds the handler of a path and checks the call. `token` = "" lets anyone in (public ports check keys)."""
+
+    def __init__(
+        self,
+        handlers: Iterable[Handler],
+        *,
+        token: str,
+        clock: Clock,
+        margin_seconds: float,
+        default_seconds: float | None,
+        hooks: Sequence[CallHook] = (),
+    ) -> None:
+        self._handlers = {handler.method.path: handler for handler in handlers}
+        self._token = token.encode()
+        self._clock, self._margin, self._default = clock, margin_seconds, default_seconds
+        self._hooks = tuple(hooks)
+
+    def find(self, path: str) -> Handler | None:
+        """The handler of a gRPC path."""
+        return self._handlers.get(path)
+
+    def authentic(self, token: str) -> bool:
+        """Whether the caller knows the internal token; compared in constant time."""
+        return not self._token or hmac.compare_digest(token.encode(), self._token)
+
+    def admit(self, path: str, identity: str, timeout: float | None, metadata: Mapping[str, str]) -> CallInfo:
+        """The call's info. Raises PlatformError when the caller may not, or the time does not suffice."""
+        handler = self._handlers.get(path)
+        if handler is None:
+            raise PlatformError(Reason.UNIMPLEMENTED, f"no method {path} is served here", started=False)
+        if handler.allowed and identity not in handler.allowed:
+            raise PlatformError(
+                Reason.PERMISSION_DENIED, f"{identity or 'a caller'} may not call {path}", started=False
+            )
+        if timeout is None:
+            timeout = self._default
+        if timeout is None:
+            raise PlatformError(Reason.INVALID_REQUEST, "every call needs a deadline: set a timeout", started=False)
+        if timeout <= self._margin:
+            raise PlatformError(Reason.DEADLINE_EXCEEDED, "no time was left when the call arrived", started=False)
+        return CallInfo(path, identity, self._clock.monotonic() + timeout - self._margin, metadata)
+
+    async def run(self, info: CallInfo, work: Callable[[], Any]) -> Any:
+        """Awaits `work()` within the deadline, between the hooks. Any exception leaves as PlatformError."""
+        began = self._clock.monotonic()
+        marks = [hook.started(info) for hook in self._hooks]
+        error: PlatformError | None = None
+        try:
+            async with asyncio.timeout(None if info.deadline is None else info.deadline - began):
+                return await work()
+        except PlatformError as raised:
+            error = raised
+            raise
+        except TimeoutError as raised:
+            error = PlatformError(Reason.DEADLINE_EXCEEDED, f"{info.method} did not finish in time")
+            raise error from raised
+        except asyncio.CancelledError:
+            error = PlatformError(Reason.CANCELLED, "the caller has gone")
+            raise
+        except Exception as raised:  # a handler's fault ends its call alone, and its details stay inside
+            error = PlatformError(Reason.INTERNAL, f"{info.method} failed: {type(raised).__name__}")
+            raise error from raised
+        finally:
+            seconds = self._clock.monotonic() - began
+            for hook, mark in zip(self._hooks, marks, strict=True):
+                hook.finished(mark, info, error, seconds)

@@ -1,0 +1,91 @@
+"""Serves Handlers over stock grpc.aio."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any, NoReturn
+
+import grpc
+import grpc.aio
+
+from libs.errors import PlatformError, Reason
+from libs.rpc.api import CallInfo, Handler
+from libs.rpc.dispatch import IDENTITY_KEY, TOKEN_KEY, Dispatcher
+from libs.rpc.errors import DETAILS_KEY, encode
+from libs.rpc.outlet import Outlet
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class DispatchingHandler(grpc.GenericRpcHandler):
+    """Looks methods up in a Dispatcher. `running` counts calls, for drains."""
+
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        self._dispatcher = dispatcher
+        self.running = 0
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
+        """The gRPC form of the handler; None leaves the path to the other services of the server."""
+        handler = self._dispatcher.find(handler_call_details.method)
+        if handler is None:
+            return None
+        make = grpc.unary_stream_rpc_method_handler if handler.method.streaming else grpc.unary_unary_rpc_method_handler
+        serve = self._stream(handler) if handler.method.streaming else self._unary(handler)
+        method = handler.method
+        return make(
+            serve, request_deserializer=method.request.FromString, response_serializer=method.response.SerializeToString
+        )
+
+    def _admit(self, handler: Handler, context: Context) -> CallInfo:
+        metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
+        if not self._dispatcher.authentic(metadata.pop(TOKEN_KEY, "")):
+            raise PlatformError(Reason.INVALID_API_KEY, "this port needs the internal token", started=False)
+        identity = metadata.pop(IDENTITY_KEY, "")
+        return self._dispatcher.admit(handler.method.path, identity, context.time_remaining(), metadata)
+
+    def _unary(self, handler: Handler) -> Callable[[Any, Context], Any]:
+        async def serve(request: Any, context: Context) -> Any:
+            self.running += 1
+            try:
+                info = self._admit(handler, context)
+                return await self._dispatcher.run(info, lambda: handler.serve(request, info))  # type: ignore[call-arg, arg-type]
+            except PlatformError as error:
+                await _abort(context, error)
+            finally:
+                self.running -= 1
+
+        return serve
+
+    def _stream(self, handler: Handler) -> Callable[[Any, Context], AsyncIterator[Any]]:
+        async def serve(request: Any, context: Context) -> AsyncIterator[Any]:
+            self.running += 1
+            outlet = Outlet()
+            task: asyncio.Task[None] | None = None
+            try:
+                info = self._admit(handler, context)
+                task = asyncio.create_task(self._work(handler, request, outlet, info))
+                while (message := await outlet.take()) is not None:
+                    yield message
+                await task
+            except PlatformError as error:
+                await _abort(context, error)
+            finally:
+                self.running -= 1
+                outlet.abandon(PlatformError(Reason.CANCELLED, "the caller has gone"))
+                if task is not None and not task.done():
+                    task.cancel()
+
+        return serve
+
+    async def _work(self, handler: Handler, request: Any, outlet: Outlet, info: CallInfo) -> None:
+        try:
+            await self._dispatcher.run(info, lambda: handler.serve(request, outlet, info))  # type: ignore[call-arg, arg-type]
+        finally:
+            outlet.finish()
+
+
+async def _abort(context: Context, error: PlatformError) -> NoReturn:
+    context.set_trailing_metadata(((DETAILS_KEY, encode(error).SerializeToString()),))
+    await context.abort(error.status, error.message)
+    raise AssertionError("abort raises")

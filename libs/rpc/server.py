@@ -1,0 +1,88 @@
+"""The one server builder: health, reflection, token, deadlines, limits and a graceful stop for every service."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+
+import grpc
+import grpc.aio
+from google.protobuf import descriptor_pool
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from libs.clock import Clock
+from libs.errors import PlatformError, Reason
+from libs.rpc.api import Handler
+from libs.rpc.dispatch import CallHook, Dispatcher
+from libs.rpc.grpc_handlers import DispatchingHandler
+from libs.rpc.settings import RpcServerSettings, channel_options
+
+
+class RpcServer:
+    """Serves handlers on one port. NOT_SERVING until `set_serving(True)`."""
+
+    def __init__(
+        self,
+        identity: str,
+        handlers: Iterable[Handler],
+        settings: RpcServerSettings,
+        *,
+        clock: Clock,
+        token: str = "",
+        hooks: Sequence[CallHook] = (),
+    ) -> None:
+        self._identity, self._settings = identity, settings
+        self._handlers = list(handlers)
+        self._dispatcher = Dispatcher(
+            self._handlers,
+            token=token,
+            clock=clock,
+            margin_seconds=settings.deadline_margin_seconds,
+            default_seconds=settings.deadline_default_seconds,
+            hooks=hooks,
+        )
+        self._calls = DispatchingHandler(self._dispatcher)
+        self._health = health.aio.HealthServicer()
+        self._server: grpc.aio.Server | None = None
+        self.port = 0
+
+    async def start(self) -> int:
+        """Binds and serves; returns the port. Raises PlatformError when the address is taken."""
+        settings = self._settings
+        options = channel_options(settings.message_bytes_max, settings.metadata_bytes_max, settings.keepalive_seconds)
+        server = grpc.aio.server(options=options, maximum_concurrent_rpcs=settings.calls_max)
+        server.add_generic_rpc_handlers((self._calls,))
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        if settings.reflection:
+            names = {handler.method.path.split("/")[1] for handler in self._handlers}
+            services = (*sorted(names), reflection.SERVICE_NAME, health.SERVICE_NAME)
+            reflection.enable_server_reflection(services, server, pool=descriptor_pool.Default())
+        try:
+            self.port = server.add_insecure_port(f"{settings.host}:{settings.port}")
+        except RuntimeError as error:
+            message = f"cannot listen on {settings.host}:{settings.port}: another process has the port; set another one"
+            raise PlatformError(Reason.INVALID_REQUEST, message) from error
+        await self.set_serving(serving=False)
+        await server.start()
+        self._server = server
+        return self.port
+
+    async def set_serving(self, *, serving: bool) -> None:
+        """Answers health checks with SERVING or NOT_SERVING, for the whole server and each service."""
+        status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
+        for name in ("", *{handler.method.path.split("/")[1] for handler in self._handlers}):
+            await self._health.set(name, status)
+
+    async def drain(self, grace_seconds: float) -> None:
+        """NOT_SERVING, no new calls, running ones get the grace; returns when they have ended or it is over."""
+        await self.set_serving(serving=False)
+        if self._server is not None:
+            await self._server.stop(grace_seconds)
+
+    async def stop(self) -> None:
+        """Cuts what runs. A repeat does nothing."""
+        server, self._server = self._server, None
+        if server is not None:
+            await server.stop(None)
+            await asyncio.sleep(0)
