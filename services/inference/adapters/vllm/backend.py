@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from services.inference.adapters.vllm.capacity import KvFigures
 from services.inference.adapters.vllm.sampling import Limits
 from services.inference.adapters.vllm.settings import VllmSettings
+from services.inference.domain.output.parser import OutputParsers
 from services.inference.domain.request import Guided
 
 
@@ -18,6 +19,7 @@ class Backend(Protocol):
     figures: KvFigures
     sandbox: Any  # a Sandbox; a mutable attribute of a Protocol cannot be a narrower class
     defaults: Mapping[str, Any]
+    parsers: OutputParsers
     is_cpu: bool
     chunked: bool
 

@@ -17,6 +17,7 @@ from services.inference.adapters.vllm.grammar import Grammars
 from services.inference.adapters.vllm.keeper import Keeper
 from services.inference.adapters.vllm.settings import VllmSettings
 from services.inference.domain.model import Capabilities, Capacity, EngineLoad, ResumeForm
+from services.inference.domain.output.parser import OutputParsers
 from services.inference.domain.request import Common, Sampling, TokenWork
 from services.inference.ports import Step, StepSink
 
@@ -76,6 +77,13 @@ class VllmEngine:
         first = _FirstToken()
         self.submit(TokenWork(Common("warm-up", Sampling(max_tokens=1, temperature=0.0)), prompt=[1]), first)
         await first.came
+
+    @property
+    def parsers(self) -> OutputParsers:
+        """VLLM's parsers for this model's output. Raises RuntimeError before `start` has returned."""
+        if self._backend is None:
+            raise RuntimeError("the engine has not started: its parsers need the model's tokenizer")
+        return self._backend.parsers
 
     def submit(self, work: TokenWork, sink: StepSink) -> None:
         """See TokenEngine. A grammar not seen before is tried out first; its refusal comes through `on_error`."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from transformers import AutoTokenizer
 from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.inputs.engine import tokens_input
 from vllm.lora.request import LoRARequest
@@ -23,10 +24,12 @@ from vllm.v1.metrics.prometheus import unregister_vllm_metrics
 from libs.errors import PlatformError, Reason
 from services.inference.adapters.vllm import child
 from services.inference.adapters.vllm.capacity import KvFigures, token_bytes
+from services.inference.adapters.vllm.parsers import VllmParsers
 from services.inference.adapters.vllm.sampling import Limits, refuse
 from services.inference.adapters.vllm.sandbox import GrammarSandbox
 from services.inference.adapters.vllm.settings import GIB, VllmSettings
 from services.inference.adapters.vllm.token_table import TokenTable
+from services.inference.domain.output.parser import OutputParsers
 from services.inference.domain.request import Guided
 
 _TASKS = ("generate",)
@@ -68,6 +71,12 @@ class Llm:
         The calling thread must live as long as the engine: the engine dies with it.
         """
         window = settings.window_tokens or window_of(model_path)
+        tokenizer = AutoTokenizer.from_pretrained(model_path)
+        # Before the engine, so that a wrong parser name fails in seconds.
+        self.parsers: OutputParsers = VllmParsers(
+            tokenizer, tool_parser=settings.tool_parser, reasoning_parser=settings.reasoning_parser
+        )
+        self.token_bytes = TokenTable(tokenizer).bytes_of
         self.is_cpu = bool(current_platform.is_cpu())
         self.chunked = settings.chunked_prefill if settings.chunked_prefill is not None else not self.is_cpu
         args = AsyncEngineArgs(**settings.for_vllm(model_path, window, chunked_prefill=self.chunked))
@@ -89,7 +98,6 @@ class Llm:
         self.defaults: Mapping[str, Any] = model.get_diff_sampling_param()
         self.limits = Limits(model.get_vocab_size(), model.max_model_len, settings.logprobs_max)
         self.figures = self._figures()
-        self.token_bytes = TokenTable(self._llm.get_tokenizer()).bytes_of
 
     def _figures(self) -> KvFigures:
         cache, model = self._config.cache_config, self._llm.model_config

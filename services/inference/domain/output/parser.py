@@ -49,6 +49,11 @@ class OutputParser(Protocol):
         """Tokens that went into the reasoning channel so far."""
         ...
 
+    @property
+    def keep_special_tokens(self) -> bool:
+        """True when the parser looks for special tokens in the text: then they must not be left out of it."""
+        ...
+
 
 class OutputParsers(Protocol):
     """Makes parsers; one per worker."""
@@ -63,6 +68,7 @@ class PlainParser:
 
     called = False
     reasoning_tokens = 0
+    keep_special_tokens = False
 
     def feed(self, text: str, token_ids: Sequence[int]) -> Parsed:  # noqa: ARG002 - the protocol's names
         """See OutputParser."""
