@@ -87,13 +87,18 @@ class Channel(Protocol):
 
 
 UnaryHandler = Callable[[Any, CallInfo], Awaitable[Any]]
+QuickHandler = Callable[[Any, CallInfo], Any | None]
 StreamHandler = Callable[[Any, Responder[Any], CallInfo], Awaitable[None]]
 
 
 @dataclass(frozen=True)
 class Handler:
-    """A method and the function that serves it. `allowed` = identities that may call it; empty = any inside."""
+    """A method and the function that serves it. `allowed` = identities that may call it; empty = any inside.
+
+    `quick` (unary only) may answer without suspending, which spares the trunk a task per call; None = ask `serve`.
+    """
 
     method: Method[Any, Any]
     serve: UnaryHandler | StreamHandler
     allowed: frozenset[str] = frozenset()
+    quick: QuickHandler | None = None

@@ -17,6 +17,8 @@ from libs.rpc.api import Handler
 from libs.rpc.dispatch import CallHook, Dispatcher
 from libs.rpc.grpc_handlers import DispatchingHandler
 from libs.rpc.settings import RpcServerSettings, channel_options
+from libs.rpc.trunk.limits import TrunkLimits
+from libs.rpc.trunk.server import TrunkAcceptor
 
 
 class RpcServer:
@@ -31,8 +33,10 @@ class RpcServer:
         clock: Clock,
         token: str = "",
         hooks: Sequence[CallHook] = (),
+        limits: TrunkLimits | None = None,
     ) -> None:
-        self._identity, self._settings = identity, settings
+        self._settings = settings
+        self._clock = clock
         self._handlers = list(handlers)
         self._dispatcher = Dispatcher(
             self._handlers,
@@ -43,6 +47,7 @@ class RpcServer:
             hooks=hooks,
         )
         self._calls = DispatchingHandler(self._dispatcher)
+        self._trunks = TrunkAcceptor(identity, self._dispatcher, limits or TrunkLimits(calls_max=settings.calls_max))
         self._health = health.aio.HealthServicer()
         self._server: grpc.aio.Server | None = None
         self.port = 0
@@ -52,7 +57,7 @@ class RpcServer:
         settings = self._settings
         options = channel_options(settings.message_bytes_max, settings.metadata_bytes_max, settings.keepalive_seconds)
         server = grpc.aio.server(options=options, maximum_concurrent_rpcs=settings.calls_max)
-        server.add_generic_rpc_handlers((self._calls,))
+        server.add_generic_rpc_handlers((self._calls, self._trunks))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         if settings.reflection:
             names = {handler.method.path.split("/")[1] for handler in self._handlers}
@@ -74,11 +79,23 @@ class RpcServer:
         for name in ("", *{handler.method.path.split("/")[1] for handler in self._handlers}):
             await self._health.set(name, status)
 
-    async def drain(self, grace_seconds: float) -> None:
-        """NOT_SERVING, no new calls, running ones get the grace; returns when they have ended or it is over."""
+    @property
+    def open_calls(self) -> int:
+        """Calls running now, on both transports."""
+        return self._calls.running + self._trunks.open_calls
+
+    async def drain(self, grace_seconds: float, *, hand_over: bool = False) -> None:
+        """NOT_SERVING, no new calls, running ones get the grace; returns when they have ended or it is over.
+
+        `hand_over` asks trunk peers to move their streams elsewhere at once.
+        """
         await self.set_serving(serving=False)
         if self._server is not None:
-            await self._server.stop(grace_seconds)
+            began = self._clock.monotonic()
+            await self._trunks.drain(grace_seconds, hand_over=hand_over)
+            # Trunks never end by themselves; only ordinary calls need what is left of the grace.
+            left = grace_seconds - (self._clock.monotonic() - began) if self._calls.running else 0.0
+            await self._server.stop(max(0.0, left))
 
     async def stop(self) -> None:
         """Cuts what runs. A repeat does nothing."""

@@ -1,0 +1,259 @@
+"""The dialling side: a `Channel` over one trunk to one process, dialled when first used and again when lost."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import grpc.aio
+import structlog
+from google.protobuf.message import DecodeError
+from headrace.common.v1.trunk_pb2 import Cancel, ConnectRequest, ConnectResponse, Frame, Hello
+
+from libs.errors import PlatformError, Reason
+from libs.rpc.grpc_channel import from_rpc_error
+from libs.rpc.method import Method, Req, Res
+from libs.rpc.settings import channel_options
+from libs.rpc.trunk.client_call import ClientCall
+from libs.rpc.trunk.limits import VERSION, TrunkLimits
+from libs.rpc.trunk.link import Link
+
+PATH = "/headrace.common.v1.TrunkService/Connect"
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class TrunkGauges:
+    """A moment of a trunk, for metrics."""
+
+    connected: bool
+    open_calls: int
+    queued_bytes: int = 0
+    write_stall_seconds: float = 0.0
+    loop_lag_seconds: float = 0.0
+    frames: int = 0
+    messages: int = 0
+
+
+class _CallPipe:
+    """A grpc.aio stream-stream call as the bytes pipe of a link."""
+
+    def __init__(self, call: Any) -> None:
+        self._call = call
+
+    async def read(self) -> bytes | None:
+        data = await self._call.read()
+        return None if data is grpc.aio.EOF else data
+
+    async def write(self, data: bytes) -> None:
+        await self._call.write(data)
+
+
+class TrunkChannel:
+    """See Channel. Calls made while the trunk is being dialled wait for it; a refused dial fails them, not started."""
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        identity: str,
+        token: str,
+        limits: TrunkLimits | None = None,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._address, self._identity, self._token = address, identity, token
+        self._limits, self._jitter = limits or TrunkLimits(), jitter
+        self._calls: dict[int, ClientCall[Any]] = {}
+        self._unsent: list[ClientCall[Any]] = []
+        self._next_id = 0
+        self._link: Link | None = None
+        self._going_away: str | None = None
+        self._supervisor: asyncio.Task[None] | None = None
+        self._dial_now = asyncio.Event()
+        self._closed = False
+
+    @property
+    def address(self) -> str:
+        """See Channel."""
+        return self._address
+
+    def gauges(self) -> TrunkGauges:
+        """Figures of this moment."""
+        link = self._link
+        if link is None:
+            return TrunkGauges(connected=False, open_calls=len(self._calls))
+        return TrunkGauges(
+            connected=True,
+            open_calls=len(self._calls),
+            queued_bytes=link.outbox.queued_bytes,
+            write_stall_seconds=link.write_stall_seconds,
+            loop_lag_seconds=link.lag_seconds,
+            frames=link.outbox.frames,
+            messages=link.outbox.messages,
+        )
+
+    # -- calls
+
+    async def call(
+        self, method: Method[Req, Res], request: Req, *, timeout: float, metadata: Mapping[str, str] | None = None
+    ) -> Res:
+        """See Channel."""
+        call = self.stream(method, request, timeout=timeout, metadata=metadata)
+        batch = await call.next_batch()
+        if not batch:
+            raise PlatformError(Reason.INTERNAL, f"{method.name} ended without an answer")
+        return batch[0]
+
+    def stream(
+        self, method: Method[Req, Res], request: Req, *, timeout: float, metadata: Mapping[str, str] | None = None
+    ) -> ClientCall[Res]:
+        """See Channel."""
+        payload = request.SerializeToString()
+        call = ClientCall(self, method, payload, metadata or {}, self._limits)
+        problem = self._problem(method.name, len(payload), timeout)
+        if problem is not None:
+            call.end(problem)
+            return call
+        call.arm(timeout)
+        if self._link is not None:
+            self._send_open(self._link, call)
+        else:
+            self._unsent.append(call)
+            self._dial()
+        return call
+
+    def _problem(self, name: str, size: int, timeout: float) -> PlatformError | None:
+        if self._closed:
+            return PlatformError(Reason.WORKER_LOST, f"the channel to {self._address} is closed", started=False)
+        if timeout <= 0:
+            return PlatformError(Reason.DEADLINE_EXCEEDED, f"no time was left for {name}", started=False)
+        if size > self._limits.payload_bytes:
+            message = f"the request of {name} is larger than {self._limits.payload_bytes} bytes"
+            return PlatformError(Reason.PAYLOAD_TOO_LARGE, message, started=False)
+        if self._going_away is not None:
+            return PlatformError(Reason.DRAINING, f"{self._address} is draining: {self._going_away}", started=False)
+        return None
+
+    def _send_open(self, link: Link, call: ClientCall[Any]) -> None:
+        self._next_id += 1
+        call.id = self._next_id
+        self._calls[call.id] = call
+        link.outbox.open(call.id, call.header(), call.payload)
+        call.payload = b""
+        link.kick()
+
+    def give_credit(self, call: int, credit: int) -> None:
+        """See Owner."""
+        if self._link is not None:
+            self._link.outbox.control(Frame(call=call, credit=credit))
+            self._link.kick()
+
+    def drop(self, call: int, *, cancel: bool) -> None:
+        """See Owner."""
+        if call == 0:
+            self._unsent = [waiting for waiting in self._unsent if not waiting.over]
+            return
+        link = self._link
+        known = self._calls.pop(call, None) is not None
+        # An Open that was not written yet is taken back, and the peer never hears of the call.
+        if known and cancel and link is not None and not link.outbox.forget(call):
+            link.outbox.control(Frame(call=call, cancel=Cancel()))
+            link.kick()
+
+    # -- frames
+
+    def _on_frame(self, frame: Frame) -> None:
+        if frame.call:
+            call = self._calls.get(frame.call)
+            if call is not None:
+                call.on_frame(frame)
+        elif frame.HasField("go_away"):
+            self._on_go_away(frame)
+
+    def _on_go_away(self, frame: Frame) -> None:
+        away = frame.go_away
+        self._going_away = away.reason or "it is shutting down"
+        for number, call in list(self._calls.items()):
+            if number > away.last_call:
+                call.end(PlatformError(Reason.DRAINING, f"{self._address} is draining", started=False))
+            elif away.hand_over and call.method.streaming:
+                call.fail(PlatformError(Reason.DRAINING, f"{self._address} is draining and hands its streams over"))
+
+    # -- life
+
+    def _dial(self) -> None:
+        self._dial_now.set()
+        if self._supervisor is None:
+            self._supervisor = asyncio.ensure_future(self._supervise())
+
+    async def _supervise(self) -> None:
+        backoff = 0.05
+        while True:
+            await self._dial_now.wait()
+            reason, lived = await self._connect()
+            self._going_away = None
+            self._lose(reason, refused=not lived)
+            if not self._unsent:
+                self._dial_now.clear()
+            backoff = 0.05 if lived else min(2 * backoff, self._limits.backoff_seconds_max)
+            await asyncio.sleep(backoff * (0.5 + self._jitter()))
+
+    async def _connect(self) -> tuple[str, bool]:
+        options = [*channel_options(4 * self._limits.message_bytes, 16384, 10.0), ("grpc.use_local_subchannel_pool", 1)]
+        async with grpc.aio.insecure_channel(self._address, options=options) as channel:
+            call: Any = channel.stream_stream(PATH)()
+            try:
+                async with asyncio.timeout(self._limits.connect_seconds):
+                    await self._greet(call)
+            except grpc.aio.AioRpcError as error:
+                return str(from_rpc_error(error).message), False
+            except (TimeoutError, DecodeError, asyncio.InvalidStateError) as error:
+                return f"it did not answer the greeting ({type(error).__name__})", False
+            link = Link(
+                _CallPipe(call), self._limits, sends=ConnectRequest, receives=ConnectResponse, on_frame=self._on_frame
+            )
+            self._link = link
+            unsent, self._unsent = self._unsent, []
+            for waiting in unsent:
+                self._send_open(link, waiting)
+            return await link.run(), True
+
+    async def _greet(self, call: Any) -> None:
+        hello = Hello(
+            version=VERSION,
+            identity=self._identity,
+            token=self._token,
+            calls_max=self._limits.calls_max,
+            payload_bytes_max=self._limits.payload_bytes,
+        )
+        await call.write(ConnectRequest(frames=[Frame(hello=hello)]).SerializeToString())
+        data = await call.read()
+        if data is grpc.aio.EOF:
+            await call  # raises the status that the peer ended with
+            raise TimeoutError
+        ConnectResponse.FromString(data)
+
+    def _lose(self, reason: str, *, refused: bool) -> None:
+        link, self._link = self._link, None
+        for number, call in list(self._calls.items()):
+            unsent = link is not None and link.outbox.forget(number)
+            call.end(PlatformError(Reason.WORKER_LOST, f"{self._address}: {reason}", started=not unsent))
+        self._calls.clear()
+        if refused:
+            unsent_calls, self._unsent = self._unsent, []
+            for call in unsent_calls:
+                call.end(
+                    PlatformError(Reason.WORKER_LOST, f"{self._address} cannot be reached: {reason}", started=False)
+                )
+
+    async def close(self) -> None:
+        """See Channel."""
+        self._closed = True
+        supervisor, self._supervisor = self._supervisor, None
+        if supervisor is not None:
+            supervisor.cancel()
+            await asyncio.gather(supervisor, return_exceptions=True)
+        self._lose("the channel was closed", refused=True)

@@ -1,0 +1,160 @@
+"""One call from the dialling side: collects responses, gives credit back, ends exactly once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Generic, Protocol
+
+from headrace.common.v1.trunk_pb2 import Frame, Open
+
+from libs.errors import PlatformError, Reason
+from libs.rpc.errors import decode_bytes
+from libs.rpc.method import Method, Res
+from libs.rpc.trunk.calls import Assembly, Consumed
+from libs.rpc.trunk.limits import TrunkLimits
+
+
+class Owner(Protocol):
+    """What a call needs of its channel."""
+
+    def give_credit(self, call: int, credit: int) -> None:
+        """Sends Credit."""
+        ...
+
+    def drop(self, call: int, *, cancel: bool) -> None:
+        """The call is over; `cancel` = the peer does not know yet."""
+        ...
+
+
+class ClientCall(Generic[Res]):
+    """A `Stream`; a unary call is one that ends with its first message."""
+
+    def __init__(
+        self, owner: Owner, method: Method[Any, Res], payload: bytes, metadata: Mapping[str, str], limits: TrunkLimits
+    ) -> None:
+        self.id = 0
+        self.method, self.payload, self.metadata = method, payload, metadata
+        self._owner, self._limits = owner, limits
+        self._parse = method.response.FromString
+        self._assembly = Assembly(limits.payload_bytes)
+        self._consumed = Consumed(limits.window_bytes)
+        self._ready: list[Res] = []
+        self._ready_bytes = 0
+        self._waiter: asyncio.Future[None] | None = None
+        self._error: PlatformError | None = None
+        self._over = False
+        self._loop = asyncio.get_running_loop()
+        self._expires_at = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def arm(self, timeout: float) -> None:
+        """Starts the deadline, in seconds from this moment."""
+        self._expires_at = self._loop.time() + timeout
+        self._timer = self._loop.call_later(timeout, self._expire)
+
+    def header(self) -> Open:
+        """The Open frame's content, with what is left of the deadline."""
+        left = max(1, int(1000 * (self._expires_at - self._loop.time())))
+        credit = self._limits.window_bytes if self.method.streaming else 0
+        return Open(method=self.method.path, credit=credit, timeout_ms=left, metadata=self.metadata)
+
+    @property
+    def over(self) -> bool:
+        """Nothing more will come from the peer."""
+        return self._over
+
+    def on_frame(self, frame: Frame) -> None:
+        """A Data or Close frame of this call."""
+        if self._over:
+            return
+        if frame.HasField("close"):
+            self.end(decode_bytes(frame.close.status) if frame.close.status else None)
+            return
+        try:
+            payload = self._assembly.feed(frame.data, more=frame.more)
+            if payload is not None:
+                self._ready.append(self._parse(payload))
+                self._ready_bytes += len(payload)
+                if self._waiter is not None:
+                    self._wake()
+        except PlatformError as error:
+            self.fail(error)
+            return
+        except Exception:  # protobuf's own error: what came is no response message; it ends this call alone
+            self.fail(PlatformError(Reason.INTERNAL, f"a response of {self.method.name} could not be decoded"))
+            return
+        if frame.end:
+            self.end(None)
+
+    def end(self, error: PlatformError | None) -> None:
+        """The peer ended the call, or the link did. What has arrived can still be read."""
+        self._finish(error, cancel=False)
+
+    def fail(self, error: PlatformError) -> None:
+        """Ended on this side: the peer is told."""
+        self._finish(error, cancel=True)
+
+    def _finish(self, error: PlatformError | None, *, cancel: bool) -> None:
+        if self._over:
+            return
+        self._over, self._error = True, error
+        if self._timer is not None:
+            self._timer.cancel()
+        self._owner.drop(self.id, cancel=cancel)
+        self._wake()
+
+    def _expire(self) -> None:
+        self.fail(PlatformError(Reason.DEADLINE_EXCEEDED, f"{self.method.name} did not finish in time"))
+
+    def _wake(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    def __aiter__(self) -> AsyncIterator[Res]:
+        return self
+
+    async def __anext__(self) -> Res:
+        while not self._ready:
+            if self._over:
+                self._raise()
+                raise StopAsyncIteration
+            await self._wait()
+        message = self._ready.pop(0)
+        self._took(message.ByteSize())
+        return message
+
+    async def next_batch(self) -> list[Res]:
+        """See Stream."""
+        while not self._ready:
+            if self._over:
+                self._raise()
+                return []
+            await self._wait()
+        batch, self._ready = self._ready, []
+        self._took(self._ready_bytes)
+        return batch
+
+    def _took(self, size: int) -> None:
+        self._ready_bytes -= size
+        credit = self._consumed.take(size)
+        if credit and not self._over:
+            self._owner.give_credit(self.id, credit)
+
+    def _raise(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    async def _wait(self) -> None:
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        except asyncio.CancelledError:
+            self.cancel()
+            raise
+
+    def cancel(self) -> None:
+        """See Stream."""
+        self._ready.clear()
+        self.fail(PlatformError(Reason.CANCELLED, "the caller gave the call up"))

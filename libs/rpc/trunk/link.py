@@ -1,0 +1,120 @@
+"""One live trunk, seen from either side: writes what the outbox holds, reads frames, notices a dead peer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from google.protobuf.message import DecodeError
+from headrace.common.v1.trunk_pb2 import ConnectRequest, ConnectResponse, Frame, Ping
+
+from libs.rpc.trunk.limits import TrunkLimits
+from libs.rpc.trunk.outbox import Outbox
+
+
+class Pipe(Protocol):
+    """The gRPC stream under a link, in bytes. `read` returns None at the end; both may raise what gRPC raises."""
+
+    async def read(self) -> bytes | None:
+        """The next message."""
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """One message; returns when gRPC has taken it."""
+        ...
+
+
+class Link:
+    """Reads until the end, then `run` returns. `on_frame` is called for each frame and must not raise or block."""
+
+    def __init__(
+        self,
+        pipe: Pipe,
+        limits: TrunkLimits,
+        *,
+        sends: type[ConnectRequest] | type[ConnectResponse],
+        receives: type[ConnectRequest] | type[ConnectResponse],
+        on_frame: Callable[[Frame], None],
+    ) -> None:
+        self._pipe, self._limits = pipe, limits
+        self._sends, self._receives, self._on_frame = sends, receives, on_frame
+        self.outbox = Outbox(limits)
+        self._wake = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._heard = self._loop.time()
+        self._writing_since: float | None = None
+        self.lag_seconds = 0.0
+        self.lost = False
+
+    def kick(self) -> None:
+        """Something is in the outbox: it goes out at the end of this tick, with all that is added until then."""
+        self._wake.set()
+
+    @property
+    def write_stall_seconds(self) -> float:
+        """How long the present write has been waiting."""
+        return 0.0 if self._writing_since is None else self._loop.time() - self._writing_since
+
+    async def run(self) -> str:
+        """Serves the link until one side ends it; returns why."""
+        jobs: list[Callable[[], Awaitable[str]]] = [self._read, self._write, self._watch]
+        tasks = [asyncio.ensure_future(job()) for job in jobs]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            return next(iter(done)).result()
+        finally:
+            self.lost = True
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _read(self) -> str:
+        read, parse, on_frame = self._pipe.read, self._receives.FromString, self._on_frame
+        while True:
+            try:
+                data = await read()
+            except Exception as error:  # gRPC raises its own and core errors alike: the stream is over
+                return f"the peer was lost ({type(error).__name__})"
+            if data is None:
+                return "the peer ended the trunk"
+            self._heard = self._loop.time()
+            try:
+                message = parse(data)
+            except DecodeError:
+                return "a message could not be decoded"
+            for frame in message.frames:
+                if frame.call or frame.WhichOneof("kind") != "ping":
+                    on_frame(frame)
+                elif not frame.ping.ack:
+                    self.outbox.control(Frame(ping=Ping(id=frame.ping.id, ack=True)))
+                    self._wake.set()
+
+    async def _write(self) -> str:
+        write, pop, sends = self._pipe.write, self.outbox.pop, self._sends
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while (message := pop(sends)) is not None:
+                self._writing_since = self._loop.time()
+                try:
+                    await write(message.SerializeToString())
+                except Exception as error:  # as in _read
+                    return f"the peer was lost while writing ({type(error).__name__})"
+                self._writing_since = None
+
+    async def _watch(self) -> str:
+        limits, number = self._limits, 0
+        while True:
+            due = self._loop.time() + limits.ping_seconds
+            await asyncio.sleep(limits.ping_seconds)
+            self.lag_seconds = self._loop.time() - due
+            if self.lag_seconds > limits.ping_seconds:  # this side slept: give what has arrived a chance to be read
+                self._heard = max(self._heard, self._loop.time() - limits.silent_seconds / 2)
+            if self.write_stall_seconds > limits.write_seconds:
+                return f"a write was blocked for {limits.write_seconds:g} s"
+            if self._loop.time() - self._heard > limits.silent_seconds:
+                return f"nothing was heard for {limits.silent_seconds:g} s"
+            number += 1
+            self.outbox.control(Frame(ping=Ping(id=number)))
+            self._wake.set()

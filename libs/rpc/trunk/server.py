@@ -1,0 +1,158 @@
+"""The accepting side: TrunkService.Connect, served beside the ordinary RPCs on the same port by the same handlers."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import grpc
+import grpc.aio
+import structlog
+from google.protobuf.message import DecodeError
+from headrace.common.v1.trunk_pb2 import ConnectRequest, ConnectResponse, Frame, GoAway, Hello
+
+from libs.errors import PlatformError, Reason
+from libs.rpc.dispatch import Dispatcher
+from libs.rpc.trunk.client import PATH
+from libs.rpc.trunk.limits import VERSION, TrunkLimits
+from libs.rpc.trunk.link import Link
+from libs.rpc.trunk.server_call import ServerCall
+
+_log = structlog.get_logger(__name__)
+
+
+class _ContextPipe:
+    """A grpc.aio servicer context as the bytes pipe of a link."""
+
+    def __init__(self, context: Any) -> None:
+        self._context = context
+
+    async def read(self) -> bytes | None:
+        data = await self._context.read()
+        return None if data is grpc.aio.EOF else data
+
+    async def write(self, data: bytes) -> None:
+        await self._context.write(data)
+
+
+class _Peer:
+    """One accepted trunk and its calls."""
+
+    def __init__(self, pipe: _ContextPipe, identity: str, dispatcher: Dispatcher, limits: TrunkLimits) -> None:
+        self.identity, self._dispatcher, self._limits = identity, dispatcher, limits
+        self.calls: dict[int, ServerCall] = {}
+        self.last_call = 0
+        self.draining = False
+        self.idle = asyncio.Event()
+        self.idle.set()
+        self.link = Link(pipe, limits, sends=ConnectResponse, receives=ConnectRequest, on_frame=self._on_frame)
+
+    def _on_frame(self, frame: Frame) -> None:
+        kind = frame.WhichOneof("kind")
+        if kind == "open":
+            self._on_open(frame)
+            return
+        call = self.calls.get(frame.call)
+        if call is None:
+            return  # over already, or an unknown frame of a newer peer
+        if kind == "credit":
+            call.grant(frame.credit)
+        elif kind == "cancel":
+            call.abandon(PlatformError(Reason.CANCELLED, "the caller gave the call up"))
+        elif kind == "data":
+            call.feed(frame.data, self._dispatcher, self.identity, more=frame.more)
+
+    def _on_open(self, frame: Frame) -> None:
+        if frame.call <= self.last_call:
+            return  # a bad frame ends nothing but itself: the id is or was another call's
+        self.last_call = frame.call
+        call = ServerCall(self.link, frame.call, frame.open, self._limits, self._on_done)
+        self.calls[frame.call] = call
+        self.idle.clear()
+        if self.draining:
+            call.finish(PlatformError(Reason.DRAINING, "the process is shutting down", started=False))
+        elif len(self.calls) > self._limits.calls_max:
+            message = f"more than {self._limits.calls_max} calls at once on this trunk"
+            call.finish(PlatformError(Reason.OVERLOADED, message, retry_after_seconds=1.0, started=False))
+        else:
+            call.feed(frame.open.payload, self._dispatcher, self.identity, more=frame.more)
+
+    def _on_done(self, number: int) -> None:
+        self.calls.pop(number, None)
+        if not self.calls:
+            self.idle.set()
+
+    def go_away(self, reason: str, *, hand_over: bool) -> None:
+        """No further calls; running ones may finish, or are to be moved by the peer."""
+        self.draining = True
+        away = GoAway(last_call=self.last_call, hand_over=hand_over, reason=reason)
+        self.link.outbox.control(Frame(go_away=away))
+        self.link.kick()
+
+    def lose(self) -> None:
+        """The trunk is gone: every handler is told."""
+        for call in list(self.calls.values()):
+            call.abandon(PlatformError(Reason.CANCELLED, "the caller's process has gone"))
+
+
+class TrunkAcceptor(grpc.GenericRpcHandler):
+    """Accepts trunks. Peers that do not know the token, or speak another version, are refused with words."""
+
+    def __init__(self, identity: str, dispatcher: Dispatcher, limits: TrunkLimits) -> None:
+        self._identity, self._dispatcher, self._limits = identity, dispatcher, limits
+        self._peers: set[_Peer] = set()
+        self._draining = False
+
+    @property
+    def open_calls(self) -> int:
+        """Calls running on all trunks."""
+        return sum(len(peer.calls) for peer in self._peers)
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        """Answers for the one path of the trunk."""
+        if handler_call_details.method != PATH:
+            return None
+        return grpc.stream_stream_rpc_method_handler(self._connect)
+
+    async def _connect(self, _: Any, context: Any) -> None:
+        pipe = _ContextPipe(context)
+        hello = await self._greet(pipe, context)
+        peer = _Peer(pipe, hello.identity, self._dispatcher, self._limits)
+        self._peers.add(peer)
+        if self._draining:
+            peer.go_away("the process is shutting down", hand_over=False)
+        try:
+            reason = await peer.link.run()
+            _log.debug("trunk ended", peer=hello.identity, reason=reason)
+        finally:
+            self._peers.discard(peer)
+            peer.lose()
+
+    async def _greet(self, pipe: _ContextPipe, context: Any) -> Hello:
+        try:
+            async with asyncio.timeout(self._limits.connect_seconds * 5):
+                frames = list(ConnectRequest.FromString(await pipe.read() or b"").frames)
+        except (DecodeError, TimeoutError):
+            frames = []
+        if len(frames) != 1 or not frames[0].HasField("hello"):
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "a trunk begins with one Hello")
+        hello = frames[0].hello
+        if not self._dispatcher.authentic(hello.token):
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "the trunk needs the internal token of this install")
+        if hello.version != VERSION:
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"trunk version {VERSION} is spoken here")
+        own = Hello(version=VERSION, identity=self._identity, calls_max=self._limits.calls_max)
+        await pipe.write(ConnectResponse(frames=[Frame(hello=own)]).SerializeToString())
+        return hello
+
+    async def drain(self, grace_seconds: float, *, hand_over: bool) -> None:
+        """GoAway on every trunk; returns when their calls have ended or the grace is over."""
+        self._draining = True
+        for peer in self._peers:
+            peer.go_away("the process is shutting down", hand_over=hand_over)
+        try:
+            async with asyncio.timeout(grace_seconds):
+                for peer in list(self._peers):
+                    await peer.idle.wait()
+        except TimeoutError:
+            return
