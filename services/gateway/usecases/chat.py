@@ -2,30 +2,100 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
+from headrace.inference.v1.inference_pb2 import GenerateResponse
+
+from libs.errors import PlatformError, Reason
+from libs.rpc.api import Stream
 from services.gateway.domain.models import ModelInfo
 from services.gateway.domain.turns import ChatRequest, Principal
 from services.gateway.events import Event
+from services.gateway.ports import Observer
+from services.gateway.usecases.call import Call, Services
 
 
 class ChatPipeline:
-    """The pipeline under every wire protocol; one object for all calls of the process."""
+    """The pipeline under every wire protocol; one object for all calls of the process.
 
-    def chat(
+    `trace` returns the trace context to pass on, {} when tracing is off.
+    """
+
+    def __init__(
+        self,
+        services: Services,
+        *,
+        observers: Sequence[Observer] = (),
+        trace: Callable[[], Mapping[str, str]] = dict,
+    ) -> None:
+        self._services = services
+        self._observers = tuple(observers)
+        self._trace = trace
+
+    async def chat(
         self, request: ChatRequest, principal: Principal, *, request_id: str, deadline: float
     ) -> AsyncGenerator[list[Event], None]:
         """Streams the answer in lists of what was ready in one tick: `Started` first, `Ended` last.
 
-        `deadline` is `Clock.monotonic` seconds. Closing the iterator (or cancelling its task) aborts the worker's
-        call at once. Raises PlatformError: before `Started` nothing was sent, later the answer is interrupted.
+        `deadline` is `Clock.monotonic` seconds. To abort the worker's call at once, cancel the task that waits in the
+        iterator, or close the iterator between two steps. Raises PlatformError: before `Started` nothing was sent,
+        later the answer is interrupted.
         """
-        raise NotImplementedError
+        metadata = {"x-request-id": request_id, "x-headrace-tenant": principal.tenant, **self._trace()}
+        call = Call(self._services, request, principal, request_id=request_id, deadline=deadline, metadata=metadata)
+        failure = Reason.CANCELLED.value
+        try:
+            await call.open()
+            while True:
+                stream = await call.start()
+                try:
+                    while batch := await stream.next_batch():
+                        events = call.events(batch)
+                        if call.whole:
+                            events += await _rest(call, stream)
+                            events.append(call.end())
+                            failure = ""
+                            yield events
+                            return
+                        if events:
+                            yield events
+                    raise call.run.cut_short()
+                except PlatformError as error:
+                    await call.run.recover(error)
+                finally:
+                    stream.cancel()
+        except PlatformError as error:
+            failure = error.reason.value
+            raise
+        finally:
+            self._close(call, failure)
+
+    def _close(self, call: Call, failure: str) -> None:
+        record = call.record
+        if failure:
+            call.note()
+            record.ended_at = self._services.clock.monotonic()
+            record.error = failure
+        for observer in self._observers:
+            observer.ended(record)
 
     def models(self) -> list[ModelInfo]:
         """Every name clients may use, sorted; the last known catalog when the router is away."""
-        raise NotImplementedError
+        return self._services.catalog.models()
 
     def ready(self) -> bool:
         """True when a call could be served: the router is connected and a model has a live worker."""
-        raise NotImplementedError
+        catalog = self._services.catalog
+        return catalog.connected() and any(model.addresses for model in catalog.models())
+
+
+async def _rest(call: Call, stream: Stream[GenerateResponse]) -> list[Event]:
+    """What follows the last finish reason (usage, mostly), so that all of it leaves in one write with the end."""
+    events: list[Event] = []
+    try:
+        while batch := await stream.next_batch():
+            events += call.events(batch)
+    except PlatformError:
+        # The answer is whole; how its stream ended no longer matters.
+        return events
+    return events

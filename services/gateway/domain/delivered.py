@@ -1,0 +1,120 @@
+"""What a client has been sent, choice by choice: enough to continue the stream on another worker."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable
+
+from headrace.inference.v1.inference_pb2 import CHANNEL_REASONING, GenerateResponse, Usage
+
+from services.gateway.domain.work import ChoiceResume
+
+
+class HoleError(Exception):
+    """A worker's delta does not follow the one before: tokens are missing, doubled or of an unknown choice."""
+
+
+class _Choice:
+    """Tokens and characters of one choice."""
+
+    __slots__ = ("finished", "reasoning", "text", "tokens")
+
+    def __init__(self) -> None:
+        self.tokens: array[int] = array("I")
+        self.text = 0
+        self.reasoning = 0
+        self.finished = False
+
+
+class Delivered:
+    """Keeps account of the deltas of all attempts. `stale` counts deltas of earlier attempts that came late."""
+
+    __slots__ = ("_awaits_usage", "_choices", "_epoch", "stale", "unfinished", "usages")
+
+    def __init__(self, choices: int) -> None:
+        self._choices = [_Choice() for _ in range(choices)]
+        self._epoch = 0
+        self._awaits_usage = True
+        self.stale = 0
+        # Choices without a finish reason.
+        self.unfinished = choices
+        # One per attempt that said something.
+        self.usages: list[Usage] = []
+
+    def begin(self, epoch: int) -> None:
+        """The deltas that follow are those of attempt `epoch`; others are stale."""
+        self._epoch = epoch
+        self._awaits_usage = True
+
+    def take(self, batch: Iterable[GenerateResponse]) -> list[GenerateResponse]:
+        """The deltas of `batch` that belong to the attempt in progress, now counted as delivered.
+
+        Raises HoleError at the first one that does not continue its choice; the account is void then.
+        """
+        fresh: list[GenerateResponse] = []
+        choices, epoch = self._choices, self._epoch
+        for response in batch:
+            if response.epoch != epoch:
+                self.stale += 1
+                continue
+            tokens = response.token_ids
+            try:
+                choice = choices[response.choice]
+            except IndexError as error:
+                raise HoleError(f"choice {response.choice} of {len(choices)}") from error
+            if tokens:
+                if response.first_index != len(choice.tokens):
+                    raise HoleError(f"index {response.first_index} where {len(choice.tokens)} was due")
+                choice.tokens.extend(tokens)
+            if text := response.text:
+                self._count_text(choice, response, len(text))
+            if response.finish and not choice.finished:
+                choice.finished = True
+                self.unfinished -= 1
+            if choice.finished or self._awaits_usage or not tokens:
+                self._read_usage(response)
+            fresh.append(response)
+        return fresh
+
+    @staticmethod
+    def _count_text(choice: _Choice, response: GenerateResponse, characters: int) -> None:
+        if response.channel == CHANNEL_REASONING:
+            choice.reasoning += characters
+        else:
+            choice.text += characters
+
+    def _read_usage(self, response: GenerateResponse) -> None:
+        """Usage comes with an attempt's first delta, as far as known, and whole with its last."""
+        if response.HasField("usage"):
+            if self._awaits_usage:
+                self.usages.append(response.usage)
+            else:
+                self.usages[-1] = response.usage
+            self._awaits_usage = False
+
+    @property
+    def tokens(self) -> int:
+        """Output tokens over all choices and attempts."""
+        return sum(len(choice.tokens) for choice in self._choices)
+
+    def spent_least(self) -> int:
+        """Tokens of the unfinished choice that has fewest; 0 when all have finished."""
+        return min((len(choice.tokens) for choice in self._choices if not choice.finished), default=0)
+
+    def left_all(self, max_tokens: int) -> bool:
+        """Whether every unfinished choice may still get a token; one at its limit has lost its finish for good."""
+        return all(choice.finished or len(choice.tokens) < max_tokens for choice in self._choices)
+
+    def resume(self, max_tokens: int) -> tuple[ChoiceResume, ...]:
+        """How to continue: every choice, with what is left of `max_tokens` per choice."""
+        return tuple(
+            ChoiceResume(
+                index,
+                choice.tokens,
+                choice.text,
+                choice.reasoning,
+                choice.finished,
+                0 if choice.finished else max_tokens - len(choice.tokens),
+            )
+            for index, choice in enumerate(self._choices)
+        )

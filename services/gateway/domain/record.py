@@ -1,0 +1,34 @@
+"""What is known of a call when it is over: the explain record's ground, without a word of the prompt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from services.gateway.domain.attempts import PastAttempt
+
+
+@dataclass(slots=True)
+class CallRecord:
+    """One call. Times are `Clock.monotonic` seconds, 0 = never came to it; `error` is the reason, "" = a good end."""
+
+    request_id: str
+    tenant: str
+    model: str
+    session: str = ""
+    session_source: str = "none"
+    started_at: float = 0.0
+    placed_at: float = 0.0
+    first_delta_at: float = 0.0
+    ended_at: float = 0.0
+    worker: str = ""
+    placed_by: str = ""
+    attempts: int = 0
+    past: list[PastAttempt] = field(default_factory=list)
+    resumes: int = 0
+    reproducible: bool = True
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    reprefill_tokens: int = 0
+    stale_deltas: int = 0
+    error: str = ""

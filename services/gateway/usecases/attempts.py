@@ -1,0 +1,190 @@
+"""The plan runner: streams from one worker after another until the answer is whole (design: when a worker dies)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from headrace.inference.v1.inference_pb2 import GenerateResponse
+
+from libs.errors import PlatformError, Reason
+from libs.resilience.retry_budget import RetryBudget
+from libs.rpc.api import Stream
+from services.gateway.domain.attempts import LOSSES, Attempts, Caps, Outcome, PastAttempt, Verdict, outcome_of
+from services.gateway.domain.delivered import Delivered, HoleError
+from services.gateway.domain.honour import resumable
+from services.gateway.domain.plan import Candidate, PlaceQuery
+from services.gateway.domain.work import Attempt, Work
+from services.gateway.ports import Metadata, Router, Workers
+from services.gateway.usecases.candidates import Candidates
+from services.gateway.usecases.deadline import Deadline
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerLimits:
+    """Caps of the plan runner."""
+
+    caps: Caps = field(default_factory=Caps)
+    # The longest wait for the router's plan; the trunk answers in about a millisecond.
+    place_timeout_seconds: float = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What every run works with; one object for all calls."""
+
+    router: Router
+    workers: Workers
+    budget: RetryBudget
+    limits: RunnerLimits
+
+
+class Run:
+    """The attempts of one call. The caller reads the streams; this decides where they come from and what they mean."""
+
+    __slots__ = (
+        "_candidates", "_deadline", "_last", "_means", "_metadata", "attempts", "candidate", "delivered", "epoch",
+        "resumes", "sent", "stale", "work",
+    )  # fmt: skip
+
+    def __init__(self, means: Means, *, deadline: Deadline, metadata: Metadata) -> None:
+        self._means = means
+        self._deadline = deadline
+        self._metadata = metadata
+        self.attempts = Attempts(means.limits.caps)
+        self._candidates = Candidates(
+            means.router,
+            means.workers,
+            self.attempts,
+            deadline=deadline,
+            place_timeout=means.limits.place_timeout_seconds,
+            metadata=metadata,
+        )
+        self.work: Work
+        self.delivered: Delivered
+        self.candidate: Candidate | None = None
+        self.epoch = -1
+        self._last: PlatformError | None = None
+        self.resumes = 0
+        self.stale = 0
+        # The client has a part of the answer: from then on only a resume will do.
+        self.sent = False
+
+    def use(self, work: Work, query: PlaceQuery) -> None:
+        """Sets the variant to run; later attempts go to its workers only."""
+        self.work = work
+        self.delivered = Delivered(max(1, work.request.sampling.n))
+        self._candidates.aim(query)
+
+    async def start(self) -> Stream[GenerateResponse]:
+        """Opens the next attempt. Raises PlatformError when there is nowhere to go (see Candidates.next)."""
+        candidate = await self._candidates.next()
+        timeout = self._deadline.left()
+        self.epoch += 1
+        self.candidate = candidate
+        self.delivered.begin(self.epoch)
+        attempt = self._attempt()
+        return self._means.workers.generate(candidate, self.work, attempt, timeout=timeout, metadata=self._metadata)
+
+    def _attempt(self) -> Attempt:
+        work, sampling = self.work, self.work.request.sampling
+        if not self.sent:
+            return Attempt(self.epoch, work.max_tokens, sampling.min_tokens)
+        self.resumes += 1
+        resume = self.delivered.resume(work.max_tokens)
+        spent = self.delivered.spent_least()
+        return Attempt(self.epoch, work.max_tokens - spent, max(0, sampling.min_tokens - spent), resume)
+
+    def accept(self, batch: Iterable[GenerateResponse]) -> list[GenerateResponse]:
+        """The deltas of a batch that are to be sent. Raises INTERNAL when one does not continue the stream."""
+        try:
+            return self.delivered.take(batch)
+        except HoleError as error:
+            worker = self.candidate.worker if self.candidate else ""
+            raise PlatformError(Reason.INTERNAL, f"Worker {worker} broke the order of its stream: {error}.") from error
+
+    def cut_short(self) -> PlatformError:
+        """The error of a stream that ended well without a finish reason for every choice."""
+        worker = self.candidate.worker if self.candidate else ""
+        return PlatformError(Reason.INTERNAL, f"Worker {worker} ended its stream before the answer was whole.")
+
+    async def recover(self, error: PlatformError) -> None:
+        """Returns when another attempt shall follow `error`; else raises what the client is to be told."""
+        outcome = outcome_of(error)
+        self._last = error
+        self._remember(outcome, error)
+        if not await self._goes_on(error):
+            raise self._final(error, outcome) from error
+        if not self.sent:
+            self._forget_attempt()
+
+    def _remember(self, outcome: Outcome, error: PlatformError) -> None:
+        candidate = self.candidate
+        if candidate is not None:
+            past = PastAttempt(candidate.worker, candidate.address, candidate.boot_id, outcome, error.reason)
+            self.attempts.add(past)
+
+    def _forget_attempt(self) -> None:
+        self.stale += self.delivered.stale
+        self.delivered = Delivered(max(1, self.work.request.sampling.n))
+
+    async def _goes_on(self, error: PlatformError) -> bool:
+        if error.reason is Reason.OVERLOADED and not self._candidates.left:
+            # The plan named everybody: asking the router again would only add to the load.
+            return False
+        verdict = self._verdict()
+        if verdict is Verdict.PROBE:
+            await self._candidates.probe()
+            verdict = self._verdict()
+        if verdict is Verdict.RETRY:
+            return self._means.budget.take()
+        return verdict is Verdict.GO_ON
+
+    def _verdict(self) -> Verdict:
+        return self.attempts.verdict(sent=self.sent, resumable=self.sent and self._resumable())
+
+    def _resumable(self) -> bool:
+        work = self.work
+        return resumable(work.request, work.info.capabilities) and self.delivered.left_all(work.max_tokens)
+
+    def nowhere(self, error: PlatformError) -> PlatformError:
+        """What the client is told when no further attempt could be opened because of `error`."""
+        if error.reason is Reason.DEADLINE_EXCEEDED:
+            return error
+        if self.sent:
+            return interrupted(f"its worker was lost and no other could take over ({error.reason})")
+        if self._last is not None and outcome_of(self._last) not in LOSSES:
+            return own_fault(self._last)
+        return error
+
+    def _final(self, error: PlatformError, outcome: Outcome) -> PlatformError:
+        if outcome is Outcome.FINAL:
+            return error
+        if self.sent:
+            return interrupted(self._story(error))
+        if outcome in LOSSES:
+            message = f"The answer could not be made: {self._story(error)}. Nothing was sent; send the request again."
+            return PlatformError(Reason.WORKER_LOST, message, retry_after_seconds=1.0)
+        return own_fault(error)
+
+    def _story(self, error: PlatformError) -> str:
+        losses = self.attempts.losses
+        if len(losses) > 1:
+            return f"{len(losses)} workers were lost while they worked on it ({', '.join(x.outcome for x in losses)})"
+        if losses and self.sent:
+            return f"its worker was lost ({error.reason}) and its state cannot be rebuilt elsewhere"
+        return f"its worker failed ({error.reason})"
+
+
+def interrupted(why: str) -> PlatformError:
+    """The error that ends a stream of which the client has a part."""
+    message = f"The answer stopped in the middle: {why}. What was sent is incomplete; send the request again."
+    return PlatformError(Reason.STREAM_INTERRUPTED, message)
+
+
+def own_fault(error: PlatformError) -> PlatformError:
+    """The error as the client may see it: a worker that refused the gateway says nothing about the client's key."""
+    if error.reason not in (Reason.INVALID_API_KEY, Reason.PERMISSION_DENIED):
+        return error
+    message = f"A worker refused this gateway ({error.message}). The operator should check internal_token_file."
+    return PlatformError(Reason.INTERNAL, message, started=error.started)

@@ -1,0 +1,186 @@
+"""One chat call: what the pipeline knows of it, and how worker deltas become events."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from headrace.inference.v1.inference_pb2 import GenerateResponse
+
+from libs.clock import Clock
+from libs.errors import PlatformError, Reason
+from libs.rpc.api import Stream
+from services.gateway.domain.plan import PlaceQuery
+from services.gateway.domain.record import CallRecord
+from services.gateway.domain.sessions import affinity_key
+from services.gateway.domain.turns import ChatRequest, Principal
+from services.gateway.events import Delta, Ended, Event, Started
+from services.gateway.ports import Catalog, Metadata
+from services.gateway.usecases.attempts import Means, Run
+from services.gateway.usecases.deadline import Deadline
+from services.gateway.usecases.prepare import Preparer
+from services.gateway.usecases.sessions import OpenSession, SessionGuard
+from services.gateway.usecases.variants import Variants
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What every call works with; one object per process."""
+
+    catalog: Catalog
+    guard: SessionGuard
+    preparer: Preparer
+    means: Means
+    clock: Clock
+    # Taken off the deadline at every hop: time for the answer's way back.
+    margin_seconds: float = 0.05
+
+
+class Call:
+    """The state of one call. Used by one task, from `open` over `start` and `events` to `end`."""
+
+    __slots__ = (
+        "_deadline",
+        "_metadata",
+        "_principal",
+        "_request",
+        "_services",
+        "_session",
+        "_variants",
+        "record",
+        "run",
+    )
+
+    def __init__(
+        self,
+        services: Services,
+        request: ChatRequest,
+        principal: Principal,
+        *,
+        request_id: str,
+        deadline: float,
+        metadata: Metadata,
+    ) -> None:
+        claim = request.session
+        source = claim.source if claim.explicit or claim.affinity_key else "none"
+        self._services = services
+        self._request = request
+        self._principal = principal
+        self._metadata = metadata
+        self._deadline = Deadline(services.clock, deadline, services.margin_seconds)
+        self._variants = Variants(
+            services.catalog, services.preparer, request, principal, deadline=self._deadline, metadata=metadata
+        )
+        self._session: OpenSession | None = None
+        self.run = Run(services.means, deadline=self._deadline, metadata=metadata)
+        self.record = CallRecord(
+            request_id=request_id,
+            tenant=principal.tenant,
+            model=request.model,
+            session=claim.explicit,
+            session_source=source,
+            started_at=services.clock.monotonic(),
+        )
+
+    async def open(self) -> None:
+        """Everything before a worker is asked: model, session, prompt. Raises PlatformError; nothing was started."""
+        services, request = self._services, self._request
+        services.means.budget.request()
+        await self._variants.resolve(services.means.router, services.means.limits.place_timeout_seconds)
+        if request.session.explicit:
+            self._session = await services.guard.enter(request.session.explicit, self._principal, request.user)
+        await self._use_variant()
+
+    async def _use_variant(self) -> None:
+        opened = self._session.opened if self._session else None
+        work = await self._variants.prepare(self.record.request_id, opened)
+        self.record.model = work.info.name
+        self.run.use(work, self._query(work.info.name, work.info.model_digest, work.prompt_tokens))
+
+    def _query(self, model: str, digest: str, prompt_tokens: int) -> PlaceQuery:
+        session = self._request.session.explicit
+        affinity = "" if session else affinity_key(self._request, self._principal.tenant)
+        return PlaceQuery(
+            self.record.request_id, self._principal.tenant, model, digest, prompt_tokens, session, affinity
+        )
+
+    async def start(self) -> Stream[GenerateResponse]:
+        """Opens the next attempt, on another variant when nobody serves this one and nothing was sent."""
+        while True:
+            try:
+                return await self.run.start()
+            except PlatformError as error:
+                if self.run.sent or error.reason is not Reason.NO_WORKER or not self._variants.another():
+                    raise self.run.nowhere(error) from error
+            await self._use_variant()
+
+    def events(self, batch: list[GenerateResponse]) -> list[Event]:
+        """The events of a batch: `Started` comes before the call's first delta. Raises INTERNAL for a hole."""
+        run = self.run
+        deltas = run.accept(batch)
+        if run.sent or not deltas:
+            return [Delta(delta) for delta in deltas]
+        run.sent = True
+        self.record.first_delta_at = self._services.clock.monotonic()
+        return [self._started(), *[Delta(delta) for delta in deltas]]
+
+    def _started(self) -> Started:
+        run, record = self.run, self.record
+        usages = run.delivered.usages
+        return Started(
+            request_id=record.request_id,
+            model=record.model,
+            worker=run.candidate.worker if run.candidate else "",
+            session_id=record.session,
+            session_source=record.session_source,
+            cached_tokens=usages[0].cached_tokens if usages else 0,
+        )
+
+    @property
+    def whole(self) -> bool:
+        """Every choice has its finish reason."""
+        return not self.run.delivered.unfinished
+
+    def end(self) -> Ended:
+        """The account of a whole answer."""
+        self.note()
+        record, run = self.record, self.run
+        record.ended_at = self._services.clock.monotonic()
+        usages = run.delivered.usages
+        return Ended(
+            prompt_tokens=record.prompt_tokens,
+            completion_tokens=record.completion_tokens,
+            cached_tokens=record.cached_tokens,
+            reasoning_tokens=usages[-1].reasoning_tokens if usages else 0,
+            worker=record.worker,
+            session_id=record.session,
+            session_source=record.session_source,
+            attempts=record.attempts,
+            first_token_ms=(record.first_delta_at - record.started_at) * 1000,
+            total_ms=(record.ended_at - record.started_at) * 1000,
+            resumed=record.resumes > 0,
+            estimated=bool(usages) and usages[-1].estimated,
+            ignored_fields=self._request.ignored_fields,
+        )
+
+    def note(self) -> None:
+        """Brings the record up to date; for calls that end early, too."""
+        record, run = self.record, self.run
+        record.past = run.attempts.ended
+        record.attempts = run.epoch + 1
+        record.resumes = run.resumes
+        record.reproducible = not (run.resumes and self._request.sampling.seed is not None)
+        if run.candidate is not None:
+            record.worker, record.placed_by = run.candidate.worker, run.candidate.reason
+        if run.epoch >= 0:
+            self._note_tokens()
+
+    def _note_tokens(self) -> None:
+        record, delivered = self.record, self.run.delivered
+        usages = delivered.usages
+        # Engines that take turns report what they counted; with token ids, what was delivered is the truth.
+        last = usages[-1] if usages else None
+        record.prompt_tokens = self.run.work.prompt_tokens or (last.prompt_tokens if last else 0)
+        record.completion_tokens = delivered.tokens or (last.completion_tokens if last else 0)
+        record.cached_tokens = usages[0].cached_tokens if usages else 0
+        record.reprefill_tokens = sum(max(0, u.prompt_tokens - u.cached_tokens) for u in usages[1:])
+        record.stale_deltas = self.run.stale + delivered.stale
