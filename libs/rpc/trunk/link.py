@@ -33,8 +33,8 @@ class Link:
         pipe: Pipe,
         limits: TrunkLimits,
         *,
-        sends: type[ConnectRequest] | type[ConnectResponse],
-        receives: type[ConnectRequest] | type[ConnectResponse],
+        sends: type[ConnectRequest | ConnectResponse],
+        receives: type[ConnectRequest | ConnectResponse],
         on_frame: Callable[[Frame], None],
     ) -> None:
         self._pipe, self._limits = pipe, limits

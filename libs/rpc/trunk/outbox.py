@@ -83,7 +83,7 @@ class Outbox:
                 return True
         return False
 
-    def pop(self, kind: type[ConnectRequest] | type[ConnectResponse]) -> ConnectRequest | ConnectResponse | None:
+    def pop(self, kind: type[ConnectRequest | ConnectResponse]) -> ConnectRequest | ConnectResponse | None:
         """The next message; empty lanes give None."""
         if not self:
             return None
