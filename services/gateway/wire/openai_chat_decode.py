@@ -1,0 +1,113 @@
+"""The body of `POST /v1/chat/completions`, decoded once, checked, as a neutral request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from services.gateway.domain.turns import ChatRequest, Principal, SessionClaim, Turn
+from services.gateway.wire.limits import Limits
+from services.gateway.wire.openai_chat_types import ChatBody, Conversation, StrictChatBody
+from services.gateway.wire.openai_messages import turns_of
+from services.gateway.wire.openai_sampling import sampling_of
+from services.gateway.wire.openai_tools import ToolsDecoder, choice_of, guided_of
+from services.gateway.wire.openai_unhonoured import ignored_fields
+from services.gateway.wire.refusals import from_msgspec, invalid
+from services.gateway.wire.session_claims import claim_of
+
+_KNOWN = ChatBody.__struct_fields__
+_NAME_CHARS_MAX = 512
+_Bad = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+
+@dataclass(frozen=True, slots=True)
+class ChatCall:
+    """A decoded call: the request, and how the client wants the answer."""
+
+    request: ChatRequest
+    stream: bool
+    include_usage: bool
+
+
+class ChatDecoder:
+    """Decodes chat bodies; one object for all calls of the process."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._tools = ToolsDecoder(limits.tools_max)
+        self._strict = msgspec.json.Decoder(StrictChatBody)
+        self._lenient = msgspec.json.Decoder(ChatBody)
+
+    def decode(self, raw: bytes, headers: Mapping[str, str], principal: Principal) -> ChatCall:
+        """The call; `headers` are those of session_claims.HEADERS that came. Raises PlatformError, always a 400."""
+        body, ignored = self._body(raw)
+        turns = turns_of(body.messages, self._limits)
+        tools = self._tools.decode(bytes(body.tools)) if body.tools is not None else ()
+        request = ChatRequest(
+            model=_bounded_text("model", body.model, required=True),
+            turns=turns,
+            sampling=sampling_of(body, self._limits),
+            tools=tools,
+            tool_choice=choice_of(body.tool_choice, parallel=body.parallel_tool_calls, tools=tools),
+            guided=guided_of(body.response_format),
+            session=_session(body, headers, principal.tenant, turns),
+            user=_bounded_text("user", body.safety_identifier or body.user or ""),
+            metadata=_metadata(body.metadata) if body.metadata else {},
+            ignored_fields=ignored,
+        )
+        options = body.stream_options
+        if options is not None and not body.stream:
+            raise invalid("stream_options", "'stream_options' needs 'stream': true.")
+        return ChatCall(request, bool(body.stream), bool(options is not None and options.include_usage))
+
+    def _body(self, raw: bytes) -> tuple[ChatBody, tuple[str, ...]]:
+        try:
+            return self._strict.decode(raw), ()
+        except _Bad:
+            pass
+        try:
+            ignored = ignored_fields(raw, _KNOWN)
+            return self._lenient.decode(raw), ignored
+        except _Bad as problem:
+            raise from_msgspec(problem) from problem
+
+
+def _session(body: ChatBody, headers: Mapping[str, str], tenant: str, turns: tuple[Turn, ...]) -> SessionClaim:
+    return claim_of(
+        headers,
+        session_id=body.session_id,
+        later=_later_ids(body),
+        root=body.root_session_id,
+        prompt_cache_key=body.prompt_cache_key,
+        tenant=tenant,
+        turns=turns,
+    )
+
+
+def _later_ids(body: ChatBody) -> Iterable[tuple[str, str | None]]:
+    if body.conversation:
+        named = body.conversation
+        yield "conversation", named.id if isinstance(named, Conversation) else named
+    yield "previous_response_id", body.previous_response_id
+    if body.metadata:
+        yield "metadata", body.metadata.get("session_id")
+
+
+def _bounded_text(param: str, text: str, *, required: bool = False) -> str:
+    if required and not text:
+        raise invalid(param, f"'{param}' must not be empty.")
+    if len(text) > _NAME_CHARS_MAX:
+        raise invalid(param, f"'{param}' has {len(text)} characters; at most {_NAME_CHARS_MAX} are taken.")
+    return text
+
+
+def _metadata(given: dict[str, str]) -> dict[str, str]:
+    """OpenAI's bounds: 16 pairs, keys of 64 and values of 512 characters."""
+    if len(given) > 16:
+        raise invalid("metadata", "'metadata' may hold at most 16 pairs.")
+    for key, value in given.items():
+        if len(key) > 64 or len(value) > 512:
+            raise invalid("metadata", "Keys of 'metadata' take up to 64 characters, values up to 512.")
+    return given
