@@ -1,0 +1,76 @@
+"""The RPCs of RouterService, for both transports."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from headrace.router.v1 import router_pb2 as router
+
+from libs.rpc.api import CallInfo, Handler, Responder
+from libs.rpc.method import method
+from services.router import convert
+from services.router.usecases.choosing import choose
+from services.router.usecases.fleet import Fleet
+from services.router.usecases.placing import Placing
+
+_SERVICE = router.DESCRIPTOR.services_by_name["RouterService"]
+CHOOSE = method(_SERVICE, "Choose", router.ChooseRequest, router.ChooseResponse)
+PLACE = method(_SERVICE, "Place", router.PlaceRequest, router.PlaceResponse)
+WATCH_MODELS = method(_SERVICE, "WatchModels", router.WatchModelsRequest, router.WatchModelsResponse)
+LIST_WORKERS = method(_SERVICE, "ListWorkers", router.ListWorkersRequest, router.ListWorkersResponse)
+
+
+class RouterApi:
+    """Serves the RPCs; errors leave as PlatformError."""
+
+    def __init__(self, fleet: Fleet, placing: Placing) -> None:
+        self._fleet = fleet
+        self._placing = placing
+
+    def handlers(self) -> list[Handler]:
+        """For RpcServer."""
+        return [
+            Handler(PLACE, self.place),
+            Handler(CHOOSE, self.choose),
+            Handler(WATCH_MODELS, self.watch_models),
+            Handler(LIST_WORKERS, self.list_workers),
+        ]
+
+    async def place(self, request: router.PlaceRequest, info: CallInfo) -> router.PlaceResponse:  # noqa: ARG002 -- Handler's shape
+        """Orders workers."""
+        return convert.place_response(await self._placing.place(convert.place_query(request)))
+
+    async def choose(self, request: router.ChooseRequest, info: CallInfo) -> router.ChooseResponse:  # noqa: ARG002 -- Handler's shape
+        """Orders models."""
+        choices = [router.ModelChoice(model=name, reason=reason) for name, reason in choose(self._fleet, request.model)]
+        return router.ChooseResponse(choices=choices)
+
+    async def list_workers(self, request: router.ListWorkersRequest, info: CallInfo) -> router.ListWorkersResponse:  # noqa: ARG002 -- Handler's shape
+        """Tells what is known of each worker."""
+        return router.ListWorkersResponse(workers=[convert.worker(worker) for worker in self._fleet.workers])
+
+    async def watch_models(
+        self,
+        request: router.WatchModelsRequest,  # noqa: ARG002 -- Handler's shape
+        responder: Responder[Any],
+        info: CallInfo,  # noqa: ARG002 -- Handler's shape
+    ) -> None:
+        """Sends the catalog at once and after every change, until the peer goes."""
+        news, gone = asyncio.Event(), False
+
+        def leave() -> None:
+            nonlocal gone
+            gone = True
+            news.set()
+
+        responder.on_cancel(leave)
+        sent: router.WatchModelsResponse | None = None
+        with self._fleet.listening(news.set):
+            while not gone:
+                catalog = convert.models(self._fleet.catalog)
+                if catalog != sent:
+                    responder.send(catalog)
+                    sent = catalog
+                await news.wait()
+                news.clear()

@@ -1,0 +1,82 @@
+"""Which names clients may use and which workers serve them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from services.router.domain.worker import Description, Worker, WorkerState
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pool:
+    """Live workers of one name, all of one digest; `by_name` for bindings."""
+
+    workers: tuple[Worker, ...]
+    by_name: Mapping[str, Worker]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Entry:
+    """One name. `description` is of the variant that new sessions get; `variants` has a pool per digest.
+
+    A name whose workers are all gone keeps its description, with an empty `default` pool: that is "no worker now"
+    (503), not "no such model" (404).
+    """
+
+    name: str
+    alias: bool
+    description: Description
+    default: Pool
+    variants: Mapping[str, Pool]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Catalog:
+    """All names, sorted."""
+
+    entries: Mapping[str, Entry]
+    generation: int
+
+
+def build_catalog(workers: Iterable[Worker], generation: int, before: Catalog | None = None) -> Catalog:
+    """The catalog of the live ones of `workers`; `before` supplies the names that have lost all of theirs."""
+    served: dict[str, list[Worker]] = {}
+    for worker in workers:
+        if worker.state is WorkerState.LIVE and worker.description:
+            for name in dict.fromkeys((worker.description.model, *worker.description.pools)):
+                served.setdefault(name, []).append(worker)
+    entries = {name: _entry(name, found) for name, found in served.items()}
+    for name, old in before.entries.items() if before else ():
+        if name not in entries:
+            entries[name] = Entry(name, old.alias, old.description, _pool([]), {})
+    return Catalog(dict(sorted(entries.items())), generation)
+
+
+def _entry(name: str, workers: list[Worker]) -> Entry:
+    chosen = default_digest(_digest(worker) for worker in workers)
+    variants = {
+        digest: _pool([worker for worker in workers if _digest(worker) == digest])
+        for digest in {_digest(worker) for worker in workers}
+    }
+    default = variants[chosen]
+    description = default.workers[0].description
+    assert description is not None  # noqa: S101 -- only described workers are live
+    return Entry(name, name != description.model, description, default, variants)
+
+
+def default_digest(digests: Iterable[str]) -> str:
+    """The variant of new sessions: the one with most workers, of equals the smallest, so that replicas agree."""
+    counts = Counter(digests)
+    return min(counts, key=lambda digest: (-counts[digest], digest))
+
+
+def _digest(worker: Worker) -> str:
+    return worker.description.model_digest if worker.description else ""
+
+
+def _pool(workers: list[Worker]) -> Pool:
+    # Two processes of one name (a replacement that overlaps): one of them is the name's.
+    by_name = {worker.name: worker for worker in sorted(workers, key=lambda worker: worker.address)}
+    return Pool(tuple(by_name[name] for name in sorted(by_name)), by_name)

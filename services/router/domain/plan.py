@@ -1,0 +1,76 @@
+"""The ordered plan: which worker first, which next, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+from services.router.domain.rendezvous import first_with_room, rank
+from services.router.domain.worker import Worker
+
+
+class PlaceReason(StrEnum):
+    """Why a worker has its place; the value is `Candidate.reason`."""
+
+    BOUND = "bound"
+    RENDEZVOUS = "rendezvous"
+    # The key's own worker is at its load bound.
+    OVERFLOW = "rendezvous-overflow"
+    # No session and no affinity key: any will do.
+    LEAST_LOADED = "least-loaded"
+    # In case those before it fail.
+    SPARE = "spare"
+
+
+class Place(NamedTuple):
+    """One place of the plan."""
+
+    worker: Worker
+    reason: PlaceReason
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRule:
+    """`load_factor` of bounded loads, and how many places a plan has."""
+
+    load_factor: float
+    places_max: int
+
+
+def plan_bound(worker: Worker, ranking: Sequence[Worker], excluded: Collection[str], rule: PlanRule) -> list[Place]:
+    """The bound worker, then its session's ranking: a session that loses its worker finds the same next one."""
+    plan = [Place(worker, PlaceReason.BOUND)]
+    for other in ranking:
+        if len(plan) == rule.places_max:
+            break
+        if other is not worker and other.name not in excluded:
+            plan.append(Place(other, PlaceReason.SPARE))
+    return plan
+
+
+def plan_new(
+    key: str, workers: Sequence[Worker], sessions: Mapping[str, int], rule: PlanRule, random: Callable[[], float]
+) -> list[Place]:
+    """The plan of a key without a binding over non-empty `workers`; without a key, by load, ties at random.
+
+    Balls in the bins are calls (running, waiting, sent) and, as the KV cache is what they share, bound
+    sessions (`sessions`, by worker name; only of workers that have some).
+    """
+    if not key:
+        ranking = sorted(workers, key=lambda worker: (worker.load, random()))
+        return _places(ranking, PlaceReason.LEAST_LOADED, rule)
+    ranking = rank(key, workers, _name)
+    first = first_with_room([(worker.load, sessions.get(worker.name, 0)) for worker in ranking], rule.load_factor)
+    ordered = [ranking[first], *ranking[:first], *ranking[first + 1 :]]
+    return _places(ordered, PlaceReason.OVERFLOW if first else PlaceReason.RENDEZVOUS, rule)
+
+
+def _places(workers: Sequence[Worker], reason: PlaceReason, rule: PlanRule) -> list[Place]:
+    spares = [Place(worker, PlaceReason.SPARE) for worker in workers[1 : rule.places_max]]
+    return [Place(workers[0], reason), *spares]
+
+
+def _name(worker: Worker) -> str:
+    return worker.name

@@ -1,0 +1,86 @@
+"""The workers this router knows, driven by their state messages and by time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import Enum, auto
+
+from services.router.domain.catalog import Catalog, build_catalog
+from services.router.domain.worker import Description, StateMessage, Worker, WorkerState
+
+
+class Verdict(Enum):
+    """What the subscriber must do after a message."""
+
+    FINE = auto()
+    # A message was missed (or came twice): subscribe again, from a snapshot.
+    RESUBSCRIBE = auto()
+    # A new life of the process: ask DescribeModel again; until then nothing is placed there.
+    DESCRIBE = auto()
+
+
+class Registry:
+    """Times are `Clock.monotonic`. A change of who may be placed on raises `generation`."""
+
+    def __init__(self, addresses: Iterable[str], silence_seconds: float) -> None:
+        self.workers = {address: Worker(address) for address in addresses}
+        self.generation = 0
+        self._silence_seconds = silence_seconds
+        self._swept_at: float | None = None
+        self._catalog = build_catalog([], 0)
+        self._seen: dict[str, tuple[WorkerState, Description | None]] = {}
+
+    @property
+    def catalog(self) -> Catalog:
+        """The names that can be placed now."""
+        if self._catalog.generation != self.generation:
+            self._catalog = build_catalog(self.workers.values(), self.generation, self._catalog)
+        return self._catalog
+
+    def heard(self, address: str, message: StateMessage, now: float) -> Verdict:
+        """Takes a state message in."""
+        worker = self.workers[address]
+        last = worker.last if worker.connected else None
+        follows = last is not None and (message.boot_id, message.sequence) == (last.boot_id, last.sequence + 1)
+        if not message.snapshot and not follows:
+            return Verdict.RESUBSCRIBE
+        worker.last, worker.heard_at, worker.connected, worker.silent = message, now, True, False
+        worker.told = message.running + message.waiting
+        worker.forget_placed(now)
+        self._note_change(worker)
+        return Verdict.FINE if worker.boot_id == message.boot_id else Verdict.DESCRIBE
+
+    def described(self, address: str, description: Description) -> None:
+        """Takes a description in."""
+        worker = self.workers[address]
+        worker.description = description
+        self._note_change(worker)
+
+    def lost(self, address: str) -> None:
+        """The connection or the subscription broke."""
+        worker = self.workers[address]
+        worker.connected = False
+        worker.told = 0
+        worker.recent.clear()
+        self._note_change(worker)
+
+    def sweep(self, now: float) -> None:
+        """Marks workers silent; to be called several times per `silence_seconds`.
+
+        A late call means that this process slept or was starved, and their messages wait in its sockets: then
+        nobody is judged before the next call.
+        """
+        late = self._swept_at is not None and now - self._swept_at > self._silence_seconds / 2
+        self._swept_at = now
+        if late:
+            return
+        for worker in self.workers.values():
+            if worker.connected and now - worker.heard_at > self._silence_seconds:
+                worker.silent = True
+                self._note_change(worker)
+
+    def _note_change(self, worker: Worker) -> None:
+        seen = (worker.state, worker.description)
+        if self._seen.get(worker.address) != seen:
+            self._seen[worker.address] = seen
+            self.generation += 1

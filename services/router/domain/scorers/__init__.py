@@ -1,0 +1,1 @@
+"""What speaks for a worker, one file each."""

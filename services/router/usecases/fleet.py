@@ -1,0 +1,102 @@
+"""The workers, for those who feed it (the subscriptions) and those who ask it (placement, watchers)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+
+from libs.clock import Clock
+from libs.errors import PlatformError, Reason
+from services.router.domain.catalog import Catalog, Pool
+from services.router.domain.registry import Registry, Verdict
+from services.router.domain.worker import Description, StateMessage, Worker
+
+
+class Fleet:
+    """The registry with a clock, and news of its changes: one call per listener and event-loop tick."""
+
+    def __init__(self, registry: Registry, clock: Clock) -> None:
+        self._registry = registry
+        self._clock = clock
+        self._listeners: set[Callable[[], None]] = set()
+        self._announced = registry.generation
+        self._scheduled = False
+
+    @property
+    def catalog(self) -> Catalog:
+        """The names that can be placed now."""
+        return self._registry.catalog
+
+    @property
+    def workers(self) -> Collection[Worker]:
+        """All workers of the settings, whatever their state."""
+        return self._registry.workers.values()
+
+    def pool(self, model: str, digest: str) -> Pool:
+        """The non-empty pool of a name and a digest ("" = the one for new sessions).
+
+        Raises PlatformError: MODEL_NOT_FOUND, NO_WORKER when nobody serves the name now, WRONG_DIGEST when somebody
+        does, with another digest; all of them before any work.
+        """
+        entry = self._registry.catalog.entries.get(model)
+        if entry is None:
+            raise self._not_found(model)
+        pool = entry.variants.get(digest) if digest else entry.default
+        if pool is not None and pool.workers:
+            return pool
+        if not entry.default.workers:
+            why = f"No worker serves {model!r} at the moment: all of them are lost, draining or unhealthy. Retry soon."
+            raise PlatformError(Reason.NO_WORKER, why, retry_after_seconds=1.0, started=False)
+        why = f"No live worker of {model!r} has digest {digest[:12]}…: build the prompt for the current digest."
+        raise PlatformError(Reason.WRONG_DIGEST, why, started=False)
+
+    def heard(self, address: str, message: StateMessage) -> Verdict:
+        """See Registry."""
+        verdict = self._registry.heard(address, message, self._clock.monotonic())
+        self._announce_later()
+        return verdict
+
+    def described(self, address: str, description: Description) -> None:
+        """See Registry."""
+        self._registry.described(address, description)
+        self._announce_later()
+
+    def lost(self, address: str) -> None:
+        """See Registry."""
+        self._registry.lost(address)
+        self._announce_later()
+
+    def sweep(self) -> None:
+        """See Registry."""
+        self._registry.sweep(self._clock.monotonic())
+        self._announce_later()
+
+    @contextmanager
+    def listening(self, listener: Callable[[], None]) -> Iterator[None]:
+        """Calls `listener` after changes of who can be placed on, until the block ends. It must not raise."""
+        self._listeners.add(listener)
+        try:
+            yield
+        finally:
+            self._listeners.discard(listener)
+
+    def _announce_later(self) -> None:
+        if self._registry.generation != self._announced and not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._announce)
+
+    def _announce(self) -> None:
+        self._scheduled = False
+        self._announced = self._registry.generation
+        for listener in list(self._listeners):
+            listener()
+
+    def _not_found(self, model: str) -> PlatformError:
+        known = ", ".join(self._registry.catalog.entries) or "none yet: no worker has reported"
+        return PlatformError(
+            Reason.MODEL_NOT_FOUND,
+            f"There is no model or pool {model!r}. Known: {known}.",
+            started=False,
+            param="model",
+        )
