@@ -1,0 +1,126 @@
+"""Running async tests: `run` on virtual time, `run_real` on the machine's clock (for real sockets and processes).
+
+Both fail the test for what asyncio would only log: tasks left running, exceptions that nobody retrieved, callbacks
+that raised. The idea of jumping when nothing is ready is trio's `MockClock(autojump_threshold=0)`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import selectors
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Executor
+from typing import Any, TypeVar, TypeVarTuple, Unpack
+
+T = TypeVar("T")
+R = TypeVar("R")
+Ts = TypeVarTuple("Ts")
+
+# How long threads and sockets may keep a virtual loop waiting before it counts as stuck; wall clock, only here.
+STUCK_SECONDS = 10.0
+
+
+class LeakError(AssertionError):
+    """A test left work behind: running tasks, or errors that nobody looked at."""
+
+
+class StuckError(AssertionError):
+    """Everything waits and nothing is scheduled that could wake it."""
+
+
+class _JumpingSelector(selectors.DefaultSelector):
+    """Polls instead of waiting; the time it would have waited is added to the loop's clock."""
+
+    loop: VirtualLoop
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        ready: list[tuple[selectors.SelectorKey, int]] = super().select(0)
+        if ready or timeout == 0:
+            return ready
+        if self.loop.outside_work or timeout is None:
+            return self._wait_for_outside(timeout)
+        self.loop.jump(timeout)
+        return ready
+
+    def _wait_for_outside(self, timeout: float | None) -> list[tuple[selectors.SelectorKey, int]]:
+        ready: list[tuple[selectors.SelectorKey, int]] = super().select(STUCK_SECONDS)
+        if not ready and timeout is None:
+            waiting = [task.get_name() for task in asyncio.all_tasks(self.loop)]
+            raise StuckError(f"nothing is ready and no timer is set; waiting: {waiting}")
+        return ready
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """A loop whose time stands still while something is ready and jumps to the next timer when nothing is."""
+
+    def __init__(self) -> None:
+        selector = _JumpingSelector()
+        selector.loop = self
+        self._now = 0.0
+        self.outside_work = 0
+        super().__init__(selector)
+
+    def time(self) -> float:
+        """Virtual seconds since the loop was made."""
+        return self._now
+
+    def jump(self, seconds: float) -> None:
+        """Moves the loop's clock on."""
+        self._now += max(seconds, 0.0)
+
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[[Unpack[Ts]], R], *args: Unpack[Ts]
+    ) -> asyncio.Future[R]:
+        """As asyncio's; time does not jump while the thread works."""
+        future = super().run_in_executor(executor, func, *args)
+        self.outside_work += 1
+        future.add_done_callback(self._outside_done)
+        return future
+
+    def _outside_done(self, _: object) -> None:
+        self.outside_work -= 1
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """The result of `main` on a virtual-time loop: an hour of `asyncio.sleep` takes no time."""
+    return _run(main, VirtualLoop())
+
+
+def run_real(main: Coroutine[Any, Any, T]) -> T:
+    """The result of `main` on an ordinary loop, with the same checks."""
+    return _run(main, asyncio.SelectorEventLoop())
+
+
+def _run(main: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoop) -> T:
+    ignored: list[dict[str, Any]] = []
+    loop.set_exception_handler(lambda _, context: ignored.append(context))
+    asyncio.set_event_loop(loop)
+    try:
+        result = loop.run_until_complete(main)
+        left = _cancel_left(loop)
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        gc.collect()  # an exception is reported when its task is collected
+        _refuse_leaks(left, ignored)
+        return result
+    finally:
+        _cancel_left(loop)
+        loop.run_until_complete(loop.shutdown_default_executor())
+        asyncio.set_event_loop(None)
+        loop.close()
+
+
+def _cancel_left(loop: asyncio.AbstractEventLoop) -> list[str]:
+    left = [task for task in asyncio.all_tasks(loop) if not task.done()]
+    for task in left:
+        task.cancel()
+    if left:
+        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+    return [f"{task.get_name()}: {task.get_coro()}" for task in left]
+
+
+def _refuse_leaks(left: list[str], ignored: list[dict[str, Any]]) -> None:
+    problems = [f"task still running at the end: {task}" for task in left]
+    problems += [f"{context.get('message')}: {context.get('exception')!r}" for context in ignored]
+    if problems:
+        raise LeakError("\n".join(problems))
