@@ -25,8 +25,8 @@ def _unsupported(request: ChatRequest, can: Capabilities) -> str | None:
     sampling, mode = request.sampling, request.tool_choice.mode if request.tools else "none"
     asked_and_able = (
         ("response_format", request.guided is not None, can.guided),
-        ("tools", mode != "none", can.tools),
-        ("tool_choice", mode in FORCED_TOOLS, can.guided or not can.tokens_in),
+        ("tools", mode == "auto", can.tools),
+        ("tool_choice", mode in FORCED_TOOLS, can.guided or can.tools),
         ("n", sampling.n > 1, can.n),
         ("seed", sampling.seed is not None, can.seed),
         ("logit_bias", bool(sampling.logit_bias), can.logit_bias),
@@ -51,14 +51,15 @@ def _penalty(sampling: Sampling) -> str | None:
 def resumable(request: ChatRequest, can: Capabilities) -> bool:
     """Whether a started answer may be continued by another worker without being silently wrong.
 
-    A grammar must be fed the tokens so far, penalties must count them, and `min_tokens` can be reduced for one
-    choice only.
+    A grammar must be fed the tokens so far and penalties must count them. `min_tokens` is reduced by what was sent,
+    which one choice alone can be; it also moves where stop strings begin to count: not both.
     """
     if not (can.resume and can.tokens_in):
         return False
     sampling = request.sampling
-    if request.guided is not None or (request.tools and request.tool_choice.mode in FORCED_TOOLS):
-        return can.resume_guided and (can.resume_penalties or _penalty(sampling) is None)
+    forced = bool(request.tools) and request.tool_choice.mode in FORCED_TOOLS
+    if (request.guided is not None or forced) and not can.resume_guided:
+        return False
     if _penalty(sampling) is not None and not can.resume_penalties:
         return False
-    return sampling.n <= 1 or sampling.min_tokens == 0
+    return sampling.min_tokens == 0 or (sampling.n <= 1 and not sampling.stop)

@@ -1,0 +1,90 @@
+"""Puts the pipeline together on an exit stack: what is opened here is closed in reverse with it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from libs.clock import Clock
+from libs.resilience.retry_budget import RetryBudget
+from libs.rpc.api import Channel
+from libs.rpc.dial import dial
+from services.gateway.adapters.catalog import WatchedCatalog
+from services.gateway.adapters.explain import Explain
+from services.gateway.adapters.router import RpcRouter
+from services.gateway.adapters.tokenizer_disk import TokenizerDisk
+from services.gateway.adapters.tokenizers import FetchedEncoders
+from services.gateway.adapters.workers import Channels, RpcWorkers
+from services.gateway.domain.salt import CacheSalts
+from services.gateway.ports import Observer, Owners
+from services.gateway.usecases.attempts import Means, RunnerLimits
+from services.gateway.usecases.call import Services
+from services.gateway.usecases.chat import ChatPipeline
+from services.gateway.usecases.prepare import PrepareLimits, Preparer
+from services.gateway.usecases.sessions import SessionGuard, SessionLimits
+
+Transport = Literal["trunk", "grpc"]
+Dial = Callable[[str, Transport], Channel]
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineOptions:
+    """What the pipeline needs to know of its place; `token` is the internal token, `secret` the install's pepper."""
+
+    router_address: str
+    router_transport: Transport
+    worker_transport: Transport
+    token: str
+    secret: bytes
+    tokenizer_dir: Path
+    margin_seconds: float = 0.05
+    sessions: SessionLimits = field(default_factory=SessionLimits)
+    prepare: PrepareLimits = field(default_factory=PrepareLimits)
+    runner: RunnerLimits = field(default_factory=RunnerLimits)
+
+
+async def open_pipeline(
+    stack: AsyncExitStack,
+    options: PipelineOptions,
+    owners: Owners,
+    clock: Clock,
+    *,
+    observers: Sequence[Observer] = (),
+    trace: Callable[[], Mapping[str, str]] = dict,
+    dialler: Dial | None = None,
+) -> ChatPipeline:
+    """The pipeline, watching the catalog; it is closed with the stack. Returns at once: see `ready`."""
+
+    def by_address(address: str, transport: Transport) -> Channel:
+        return dial(address, transport, identity="gateway", token=options.token)
+
+    connect = dialler or by_address
+    to_router = connect(options.router_address, options.router_transport)
+    stack.push_async_callback(to_router.close)
+    channels = Channels(lambda address: connect(address, options.worker_transport), clock)
+    stack.push_async_callback(channels.close)
+    sweeper = asyncio.get_running_loop().create_task(channels.keep_swept(), name="channel-sweeper")
+    stack.push_async_callback(_stop, sweeper)
+    encoders = FetchedEncoders(channels, TokenizerDisk(options.tokenizer_dir))
+    stack.push_async_callback(encoders.close)
+    catalog = WatchedCatalog(to_router, clock)
+    stack.push_async_callback(catalog.close)
+    catalog.start()
+    services = Services(
+        catalog=catalog,
+        guard=SessionGuard(owners, clock, options.sessions),
+        preparer=Preparer(encoders, CacheSalts(options.secret), clock, options.prepare),
+        means=Means(RpcRouter(to_router), RpcWorkers(channels), RetryBudget(clock.monotonic), options.runner),
+        clock=clock,
+        margin_seconds=options.margin_seconds,
+    )
+    return ChatPipeline(services, observers=(Explain(), *observers), trace=trace)
+
+
+async def _stop(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

@@ -1,0 +1,64 @@
+"""The router, over libs.rpc."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from google.protobuf.descriptor import ServiceDescriptor
+from headrace.router.v1 import router_pb2
+
+from libs.errors import PlatformError, Reason
+from libs.rpc.api import Channel
+from libs.rpc.method import method
+from services.gateway import convert
+from services.gateway.domain.plan import PlaceQuery, Plan
+from services.gateway.ports import Metadata
+
+_SERVICE: ServiceDescriptor = router_pb2.DESCRIPTOR.services_by_name["RouterService"]
+CHOOSE = method(_SERVICE, "Choose", router_pb2.ChooseRequest, router_pb2.ChooseResponse)
+PLACE = method(_SERVICE, "Place", router_pb2.PlaceRequest, router_pb2.PlaceResponse)
+WATCH_MODELS = method(_SERVICE, "WatchModels", router_pb2.WatchModelsRequest, router_pb2.WatchModelsResponse)
+
+# The edge failed, whatever the router thinks: none of these is about the client's call.
+_EDGE = frozenset(
+    {Reason.WORKER_LOST, Reason.CANCELLED, Reason.DRAINING, Reason.INVALID_API_KEY, Reason.PERMISSION_DENIED}
+)
+
+
+class RpcRouter:
+    """See ports.Router."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+
+    async def choose(self, model: str, session: str, *, timeout: float, metadata: Metadata) -> Sequence[str]:
+        """See ports.Router."""
+        request = router_pb2.ChooseRequest(
+            request_id=metadata.get("x-request-id", ""),
+            tenant=metadata.get("x-headrace-tenant", ""),
+            model=model,
+            session=session,
+        )
+        try:
+            response = await self._channel.call(CHOOSE, request, timeout=timeout, metadata=metadata)
+        except PlatformError as error:
+            raise as_router_error(error) from error
+        return [choice.model for choice in response.choices]
+
+    async def place(self, query: PlaceQuery, *, timeout: float, metadata: Metadata) -> Plan:
+        """See ports.Router."""
+        request = convert.place_request(query)
+        try:
+            response = await self._channel.call(PLACE, request, timeout=timeout, metadata=metadata)
+        except PlatformError as error:
+            raise as_router_error(error) from error
+        return convert.plan(response)
+
+
+def as_router_error(error: PlatformError) -> PlatformError:
+    """What a failure on the way to the router means for a client: no work began anywhere."""
+    if error.reason in _EDGE or error.reason is Reason.DEADLINE_EXCEEDED:
+        message = f"The router does not answer ({error.reason}: {error.message}). Try again shortly."
+        return PlatformError(Reason.ROUTER_UNAVAILABLE, message, retry_after_seconds=1.0, started=False)
+    error.started = False
+    return error

@@ -1,0 +1,202 @@
+"""Between wire messages and domain types: the one file of the gateway's pipeline that knows both."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from headrace.common.v1 import turns_pb2
+from headrace.inference.v1 import inference_pb2
+from headrace.router.v1 import router_pb2
+
+from services.gateway.domain import turns
+from services.gateway.domain.models import Capabilities, ModelInfo
+from services.gateway.domain.plan import Candidate, PlaceQuery, Plan
+from services.gateway.domain.work import Attempt, Work
+
+_ROLES = {
+    turns.Role.SYSTEM: turns_pb2.ROLE_SYSTEM,
+    turns.Role.USER: turns_pb2.ROLE_USER,
+    turns.Role.ASSISTANT: turns_pb2.ROLE_ASSISTANT,
+    turns.Role.TOOL: turns_pb2.ROLE_TOOL,
+}
+_TOOL_MODES = {
+    "none": turns_pb2.TOOL_MODE_NONE,
+    "auto": turns_pb2.TOOL_MODE_AUTO,
+    "required": turns_pb2.TOOL_MODE_REQUIRED,
+    "named": turns_pb2.TOOL_MODE_NAMED,
+}
+
+
+def place_request(query: PlaceQuery) -> router_pb2.PlaceRequest:
+    """What the router is asked."""
+    return router_pb2.PlaceRequest(
+        request_id=query.request_id,
+        tenant=query.tenant,
+        model=query.model,
+        model_digest=query.model_digest,
+        session=query.session,
+        affinity_key=query.affinity_key,
+        prompt_tokens=query.prompt_tokens,
+        exclude_workers=query.exclude_workers,
+    )
+
+
+def plan(response: router_pb2.PlaceResponse) -> Plan:
+    """The router's answer."""
+    candidates = tuple(Candidate(c.worker, c.address, c.boot_id, c.model_digest, c.reason) for c in response.candidates)
+    return Plan(candidates, response.binding_version, response.binding_uncertain)
+
+
+def model_info(model: router_pb2.Model) -> ModelInfo:
+    """One entry of the catalog."""
+    description = model.description
+    return ModelInfo(
+        name=model.name,
+        model=description.model,
+        model_digest=description.model_digest,
+        tokenizer_digest=description.tokenizer_digest,
+        window_tokens=description.window_tokens,
+        pool=model.pool,
+        engine=description.engine,
+        template_tools=description.template_tools,
+        capabilities=capabilities(description.capabilities),
+        addresses=tuple(model.addresses),
+    )
+
+
+def capabilities(can: inference_pb2.Capabilities) -> Capabilities:
+    """What the engine says of itself. Continuing from text needs an engine that takes text: not offered here."""
+    return Capabilities(
+        tokens_in=can.prompt != inference_pb2.PROMPT_FORM_MESSAGES,
+        guided=can.guided,
+        logprobs_max=can.logprobs_max if can.HasField("logprobs_max") else None,
+        n=can.n,
+        seed=can.seed,
+        resume=can.resume == inference_pb2.RESUME_FORM_EXACT,
+        resume_guided=can.resume_guided,
+        resume_penalties=can.resume_penalties,
+        tools=can.tools,
+        reasoning=can.reasoning,
+        penalties=can.penalties,
+        logit_bias=can.logit_bias,
+    )
+
+
+def generate_request(work: Work, attempt: Attempt) -> inference_pb2.GenerateRequest:
+    """One attempt, for a worker."""
+    request = work.request
+    out = inference_pb2.GenerateRequest(
+        request_id=f"{work.request_id}-{attempt.epoch}",
+        model=work.info.name,
+        model_digest=work.info.model_digest,
+        cache_salt=work.cache_salt,
+        sampling=sampling(request.sampling, attempt),
+        epoch=attempt.epoch,
+        call_seed=work.request_id,
+        session=work.session,
+        parse_reasoning=True,
+    )
+    if work.prompt is None:
+        out.messages.turns.extend(turn(t) for t in request.turns)
+    else:
+        out.tokens.packed = work.prompt
+    if request.guided is not None:
+        out.guided.CopyFrom(guided(request.guided))
+    if request.tools:
+        _add_tools(out, request)
+    if attempt.resume:
+        _add_resume(out.resume, attempt)
+    return out
+
+
+def sampling(wish: turns.Sampling, attempt: Attempt) -> inference_pb2.Sampling:
+    """Sampling with the attempt's own limits; what the client left unsaid stays unsaid."""
+    out = inference_pb2.Sampling(
+        max_tokens=attempt.max_tokens,
+        temperature=wish.temperature,
+        top_p=wish.top_p,
+        top_k=wish.top_k,
+        min_p=wish.min_p,
+        seed=wish.seed,
+        presence_penalty=wish.presence_penalty,
+        frequency_penalty=wish.frequency_penalty,
+        repetition_penalty=wish.repetition_penalty,
+        logprobs=wish.logprobs,
+        n=wish.n,
+        min_tokens=attempt.min_tokens,
+        ignore_eos=wish.ignore_eos,
+    )
+    if wish.stop:
+        out.stop.extend(wish.stop)
+    if wish.logit_bias:
+        out.logit_bias.update(wish.logit_bias)
+    return out
+
+
+def guided(wish: turns.Guided) -> inference_pb2.Guided:
+    """The grammar of the answer."""
+    if wish.json_schema is not None:
+        return inference_pb2.Guided(json_schema=wish.json_schema)
+    return inference_pb2.Guided(json_object=wish.json_object)
+
+
+def _add_tools(out: inference_pb2.GenerateRequest, request: turns.ChatRequest) -> None:
+    choice = request.tool_choice
+    out.tools.extend(
+        turns_pb2.Tool(name=t.name, description=t.description, parameters_json=t.parameters_json, strict=t.strict)
+        for t in request.tools
+    )
+    out.tool_choice.mode = _TOOL_MODES[choice.mode]
+    out.tool_choice.name = choice.name
+    out.tool_choice.parallel = choice.parallel
+
+
+def _add_resume(out: inference_pb2.Resume, attempt: Attempt) -> None:
+    several = len(attempt.resume) > 1
+    for choice in attempt.resume:
+        out.choices.add(
+            choice=choice.choice,
+            token_ids=choice.tokens,
+            text_sent=choice.text_sent,
+            reasoning_sent=choice.reasoning_sent,
+            finished=choice.finished,
+            max_tokens=choice.max_tokens if several else 0,
+        )
+
+
+def turn(one: turns.Turn) -> turns_pb2.Turn:
+    """A turn, for engines that take turns."""
+    calls = [turns_pb2.ToolCall(id=c.id, name=c.name, arguments_json=c.arguments_json) for c in one.tool_calls]
+    return turns_pb2.Turn(
+        role=_ROLES[one.role],
+        text=one.text,
+        reasoning=one.reasoning,
+        tool_calls=calls,
+        tool_call_id=one.tool_call_id,
+        name=one.name,
+    )
+
+
+def message(one: turns.Turn) -> dict[str, Any]:
+    """A turn in OpenAI's message form, which chat templates are written for."""
+    out: dict[str, Any] = {"role": one.role.value, "content": one.text}
+    if one.reasoning:
+        out["reasoning_content"] = one.reasoning
+    if one.tool_calls:
+        out["tool_calls"] = [
+            {"id": c.id, "type": "function", "function": {"name": c.name, "arguments": c.arguments_json}}
+            for c in one.tool_calls
+        ]
+    if one.tool_call_id:
+        out["tool_call_id"] = one.tool_call_id
+    if one.name:
+        out["name"] = one.name
+    return out
+
+
+def tool(one: turns.Tool, parameters: Any) -> dict[str, Any]:
+    """A tool in OpenAI's form; `parameters` is its decoded JSON Schema, None = none."""
+    function: dict[str, Any] = {"name": one.name, "description": one.description}
+    if parameters is not None:
+        function["parameters"] = parameters
+    return {"type": "function", "function": function}
