@@ -1,8 +1,8 @@
 """The trunk against stock grpc.aio: same handlers, same payloads, same run, rounds interleaved.
 
 A server process on core 0 and a client process on core 1, both on uvloop as the services are. CPU time is the
-processes' own (user + system) over the measured window, divided by calls or frames. `calls`: unary, 100-byte payloads, at
-1, 16 and 64 callers. `frames`: streams of deltas at 20 ms, 64 and 500 of them. Ratios are stock over trunk.
+processes' own (user + system) over the measured window, divided by calls or frames. `calls`: unary, 100-byte
+payloads, at 1, 16 and 64 callers. `frames`: streams of deltas at 20 ms, 64 and 500 of them. Ratios are stock over trunk.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import socket
 import subprocess
 import sys
 import time
@@ -25,7 +26,7 @@ from libs.rpc.dial import dial
 from libs.rpc.method import method
 from libs.rpc.server import RpcServer
 from libs.rpc.settings import RpcServerSettings
-from loadtests.common.procs import Process, cpu_seconds
+from loadtests.common.procs import Process, cpu_seconds, wait_for
 from loadtests.common.report import emit, median, quantile
 
 SERVICE = pb.DESCRIPTOR.services_by_name["InferenceService"]
@@ -135,12 +136,18 @@ async def client(transport: str, row: str, seconds: float) -> None:
     await channel.close()
 
 
+def listening() -> bool:
+    """The server process accepts connections."""
+    socket.create_connection(("127.0.0.1", PORT), 1).close()
+    return True
+
+
 def measure(transport: str, row: str, seconds: float) -> dict[str, Any]:
     """One fresh pair of processes."""
     me = [sys.executable, "-m", "loadtests.trunk"]
     server = Process("0", [*me, "--serve"], Path("/dev/null"))
     try:
-        time.sleep(1.0)
+        wait_for(listening, 30, "the server process")
         command = ["taskset", "-c", "1", *me, "--client", transport, "--row", row, "--seconds", str(seconds)]
         load = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         samples, result = [], {}
