@@ -21,7 +21,7 @@ class Pool:
 class Entry:
     """One name. `description` is of the variant that new sessions get; `variants` has a pool per digest.
 
-    A name whose workers are all gone keeps its description, with an empty `default` pool: that is "no worker now"
+    A name whose workers are all away keeps its description, with an empty `default` pool: that is "no worker now"
     (503), not "no such model" (404).
     """
 
@@ -40,30 +40,26 @@ class Catalog:
     generation: int
 
 
-def build_catalog(workers: Iterable[Worker], generation: int, before: Catalog | None = None) -> Catalog:
-    """The catalog of the live ones of `workers`; `before` supplies the names that have lost all of theirs."""
+def build_catalog(workers: Iterable[Worker], generation: int) -> Catalog:
+    """The catalog of all `workers` that have ever been described; the live ones fill its pools."""
     served: dict[str, list[Worker]] = {}
     for worker in workers:
-        if worker.state is WorkerState.LIVE and worker.description:
+        if worker.description:
             for name in dict.fromkeys((worker.description.model, *worker.description.pools)):
                 served.setdefault(name, []).append(worker)
-    entries = {name: _entry(name, found) for name, found in served.items()}
-    for name, old in before.entries.items() if before else ():
-        if name not in entries:
-            entries[name] = Entry(name, old.alias, old.description, _pool([]), {})
-    return Catalog(dict(sorted(entries.items())), generation)
+    return Catalog({name: _entry(name, served[name]) for name in sorted(served)}, generation)
 
 
 def _entry(name: str, workers: list[Worker]) -> Entry:
-    chosen = default_digest(_digest(worker) for worker in workers)
+    live = [worker for worker in workers if worker.state is WorkerState.LIVE]
+    chosen = default_digest(_digest(worker) for worker in live or workers)
     variants = {
-        digest: _pool([worker for worker in workers if _digest(worker) == digest])
-        for digest in {_digest(worker) for worker in workers}
+        digest: _pool([worker for worker in live if _digest(worker) == digest])
+        for digest in {_digest(worker) for worker in live}
     }
-    default = variants[chosen]
-    description = default.workers[0].description
-    assert description is not None  # noqa: S101 -- only described workers are live
-    return Entry(name, name != description.model, description, default, variants)
+    description = next(worker.description for worker in workers if _digest(worker) == chosen)
+    assert description is not None  # noqa: S101 -- build_catalog passes described workers
+    return Entry(name, name != description.model, description, variants.get(chosen, _pool([])), variants)
 
 
 def default_digest(digests: Iterable[str]) -> str:

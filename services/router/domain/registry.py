@@ -34,7 +34,7 @@ class Registry:
     def catalog(self) -> Catalog:
         """The names that can be placed now."""
         if self._catalog.generation != self.generation:
-            self._catalog = build_catalog(self.workers.values(), self.generation, self._catalog)
+            self._catalog = build_catalog(self.workers.values(), self.generation)
         return self._catalog
 
     def heard(self, address: str, message: StateMessage, now: float) -> Verdict:
