@@ -53,6 +53,10 @@ class Dispatcher:
         """Whether the caller knows the internal token; compared in constant time."""
         return not self._token or hmac.compare_digest(token.encode(), self._token)
 
+    def identify(self, claimed: str) -> str:
+        """Who the caller is: a claim counts only from one who knows the token; on public ports nobody is anyone."""
+        return claimed if self._token else ""
+
     def admit(self, path: str, identity: str, timeout: float | None, metadata: Mapping[str, str]) -> CallInfo:
         """The call's info. Raises PlatformError when the caller may not, or the time does not suffice."""
         handler = self._handlers.get(path)

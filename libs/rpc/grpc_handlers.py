@@ -41,7 +41,7 @@ class DispatchingHandler(grpc.GenericRpcHandler):
         metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
         if not self._dispatcher.authentic(metadata.pop(TOKEN_KEY, "")):
             raise PlatformError(Reason.INVALID_API_KEY, "this port needs the internal token", started=False)
-        identity = metadata.pop(IDENTITY_KEY, "")
+        identity = self._dispatcher.identify(metadata.pop(IDENTITY_KEY, ""))
         return self._dispatcher.admit(handler.method.path, identity, context.time_remaining(), metadata)
 
     def _unary(self, handler: Handler) -> Callable[[Any, Context], Any]:

@@ -10,7 +10,6 @@ from typing import Any
 
 import grpc.aio
 import structlog
-from google.protobuf.message import DecodeError
 from headrace.common.v1.trunk_pb2 import Cancel, ConnectRequest, ConnectResponse, Frame, Hello
 
 from libs.errors import PlatformError, Reason
@@ -23,6 +22,11 @@ from libs.rpc.trunk.link import Link
 
 PATH = "/headrace.common.v1.TrunkService/Connect"
 _log = structlog.get_logger(__name__)
+BACKOFF_SECONDS = 0.05
+
+
+class _NotATrunkError(Exception):
+    """The peer's first message is no greeting that this version understands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,10 @@ class _CallPipe:
 
 
 class TrunkChannel:
-    """See Channel. Calls made while the trunk is being dialled wait for it; a refused dial fails them, not started."""
+    """See Channel. Calls made while the trunk is being dialled wait for it; a refused dial fails them, not started.
+
+    After a refused dial, calls fail at once until the back-off is over: a caller with other candidates must not wait.
+    """
 
     def __init__(
         self,
@@ -73,6 +80,7 @@ class TrunkChannel:
         self._going_away: str | None = None
         self._supervisor: asyncio.Task[None] | None = None
         self._dial_now = asyncio.Event()
+        self._refusal: str | None = None
         self._closed = False
 
     @property
@@ -130,12 +138,19 @@ class TrunkChannel:
             return PlatformError(Reason.WORKER_LOST, f"the channel to {self._address} is closed", started=False)
         if timeout <= 0:
             return PlatformError(Reason.DEADLINE_EXCEEDED, f"no time was left for {name}", started=False)
-        if size > self._limits.payload_bytes:
-            message = f"the request of {name} is larger than {self._limits.payload_bytes} bytes"
+        size_max = self._limits.payload_bytes if self._link is None else self._link.payload_bytes_max
+        if size > size_max:
+            message = f"the request of {name} is larger than {size_max} bytes"
             return PlatformError(Reason.PAYLOAD_TOO_LARGE, message, started=False)
         if self._going_away is not None:
             return PlatformError(Reason.DRAINING, f"{self._address} is draining: {self._going_away}", started=False)
+        if self._refusal is not None:
+            self._dial_now.set()
+            return self._unreachable(self._refusal)
         return None
+
+    def _unreachable(self, reason: str) -> PlatformError:
+        return PlatformError(Reason.WORKER_LOST, f"{self._address} cannot be reached: {reason}", started=False)
 
     def _send_open(self, link: Link, call: ClientCall[Any]) -> None:
         self._next_id += 1
@@ -169,7 +184,7 @@ class TrunkChannel:
         if frame.call:
             call = self._calls.get(frame.call)
             if call is not None:
-                call.on_frame(frame)
+                call.on_frame(frame)  # keeps its faults to itself
         elif frame.HasField("go_away"):
             self._on_go_away(frame)
 
@@ -190,16 +205,19 @@ class TrunkChannel:
             self._supervisor = asyncio.ensure_future(self._supervise())
 
     async def _supervise(self) -> None:
-        backoff = 0.05
+        backoff = BACKOFF_SECONDS
         while True:
             await self._dial_now.wait()
             reason, lived = await self._connect()
+            _log.info("trunk ended" if lived else "trunk refused", address=self._address, reason=reason)
             self._going_away = None
             self._lose(reason, refused=not lived)
+            self._refusal = None if lived else reason
             if not self._unsent:
                 self._dial_now.clear()
-            backoff = 0.05 if lived else min(2 * backoff, self._limits.backoff_seconds_max)
+            backoff = BACKOFF_SECONDS if lived else min(2 * backoff, self._limits.backoff_seconds_max)
             await asyncio.sleep(backoff * (0.5 + self._jitter()))
+            self._refusal = None
 
     async def _connect(self) -> tuple[str, bool]:
         options = [*channel_options(4 * self._limits.message_bytes, 16384, 10.0), ("grpc.use_local_subchannel_pool", 1)]
@@ -207,21 +225,22 @@ class TrunkChannel:
             call: Any = channel.stream_stream(PATH)()
             try:
                 async with asyncio.timeout(self._limits.connect_seconds):
-                    await self._greet(call)
+                    hello = await self._greet(call)
             except grpc.aio.AioRpcError as error:
                 return str(from_rpc_error(error).message), False
-            except (TimeoutError, DecodeError, asyncio.InvalidStateError) as error:
+            except Exception as error:  # gRPC raises core errors too; a dial that fails must never end the redialling
                 return f"it did not answer the greeting ({type(error).__name__})", False
             link = Link(
                 _CallPipe(call), self._limits, sends=ConnectRequest, receives=ConnectResponse, on_frame=self._on_frame
             )
+            link.payload_bytes_max = min(self._limits.payload_bytes, hello.payload_bytes_max or 2**32)
             self._link = link
             unsent, self._unsent = self._unsent, []
             for waiting in unsent:
                 self._send_open(link, waiting)
             return await link.run(), True
 
-    async def _greet(self, call: Any) -> None:
+    async def _greet(self, call: Any) -> Hello:
         hello = Hello(
             version=VERSION,
             identity=self._identity,
@@ -234,7 +253,10 @@ class TrunkChannel:
         if data is grpc.aio.EOF:
             await call  # raises the status that the peer ended with
             raise TimeoutError
-        ConnectResponse.FromString(data)
+        frames = ConnectResponse.FromString(data).frames
+        if len(frames) != 1 or frames[0].hello.version != VERSION:
+            raise _NotATrunkError
+        return frames[0].hello
 
     def _lose(self, reason: str, *, refused: bool) -> None:
         link, self._link = self._link, None
@@ -245,9 +267,7 @@ class TrunkChannel:
         if refused:
             unsent_calls, self._unsent = self._unsent, []
             for call in unsent_calls:
-                call.end(
-                    PlatformError(Reason.WORKER_LOST, f"{self._address} cannot be reached: {reason}", started=False)
-                )
+                call.end(self._unreachable(reason))
 
     async def close(self) -> None:
         """See Channel."""

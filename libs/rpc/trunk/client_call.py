@@ -68,9 +68,10 @@ class ClientCall(Generic[Res]):
         """A Data or Close frame of this call."""
         if self._over:
             return
-        if frame.HasField("close"):
-            self.end(decode_bytes(frame.close.status) if frame.close.status else None)
-            return
+        if not frame.HasField("data"):
+            if frame.HasField("close"):
+                self.end(decode_bytes(frame.close.status) if frame.close.status else None)
+            return  # any other kind is of a newer peer
         try:
             payload = self._assembly.feed(frame.data, more=frame.more)
             if payload is not None:

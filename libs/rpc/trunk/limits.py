@@ -23,9 +23,11 @@ class TrunkLimits:
     starved_seconds: float = 5.0
     # How long one write may take before the trunk counts as dead.
     write_seconds: float = 5.0
-    ping_seconds: float = 0.5
+    ping_seconds: float = 0.25
     # Without a pong for this long, the peer counts as dead: it is stopped, or its event loop is.
-    silent_seconds: float = 3.0
+    silent_seconds: float = 2.0
     calls_max: int = 4096
     connect_seconds: float = 1.0
+    # Keys and values of one call's metadata, together; a larger Open is refused.
+    metadata_bytes: int = 16 * 1024
     backoff_seconds_max: float = 1.0

@@ -26,7 +26,10 @@ class Pipe(Protocol):
 
 
 class Link:
-    """Reads until the end, then `run` returns. `on_frame` is called for each frame and must not raise or block."""
+    """Reads until the end, then `run` returns. `on_frame` is called for each frame and must not block.
+
+    `on_frame` keeps the faults of a call to that call; one that escapes it ends the trunk, as bytes that do not parse do.
+    """
 
     def __init__(
         self,
@@ -40,6 +43,8 @@ class Link:
         self._pipe, self._limits = pipe, limits
         self._sends, self._receives, self._on_frame = sends, receives, on_frame
         self.outbox = Outbox(limits)
+        # The larger side's payload limit is of no use; what the peer takes came with its Hello.
+        self.payload_bytes_max = limits.payload_bytes
         self._wake = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._heard = self._loop.time()
@@ -62,7 +67,7 @@ class Link:
         tasks = [asyncio.ensure_future(job()) for job in jobs]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            return next(iter(done)).result()
+            return _reason(next(iter(done)))
         finally:
             self.lost = True
             for task in tasks:
@@ -79,6 +84,8 @@ class Link:
             if data is None:
                 return "the peer ended the trunk"
             self._heard = self._loop.time()
+            if len(data) > 4 * self._limits.message_bytes:
+                return f"a message of {len(data)} bytes is over the limit"
             try:
                 message = parse(data)
             except DecodeError:
@@ -118,3 +125,8 @@ class Link:
             number += 1
             self.outbox.control(Frame(ping=Ping(id=number)))
             self._wake.set()
+
+
+def _reason(ended: asyncio.Task[str]) -> str:
+    fault = ended.exception()
+    return ended.result() if fault is None else f"a fault on this side ({type(fault).__name__})"

@@ -48,6 +48,15 @@ class _Peer:
         self.link = Link(pipe, limits, sends=ConnectResponse, receives=ConnectRequest, on_frame=self._on_frame)
 
     def _on_frame(self, frame: Frame) -> None:
+        try:
+            self._route(frame)
+        except Exception as error:  # blast radius: whatever a frame sets off ends its own call alone
+            _log.error("a frame failed", call=frame.call, error=type(error).__name__)
+            call = self.calls.get(frame.call)
+            if call is not None:
+                call.abandon(PlatformError(Reason.INTERNAL, "the call failed inside the server"))
+
+    def _route(self, frame: Frame) -> None:
         kind = frame.WhichOneof("kind")
         if kind == "open":
             self._on_open(frame)
@@ -117,7 +126,8 @@ class TrunkAcceptor(grpc.GenericRpcHandler):
     async def _connect(self, _: Any, context: Any) -> None:
         pipe = _ContextPipe(context)
         hello = await self._greet(pipe, context)
-        peer = _Peer(pipe, hello.identity, self._dispatcher, self._limits)
+        peer = _Peer(pipe, self._dispatcher.identify(hello.identity), self._dispatcher, self._limits)
+        peer.link.payload_bytes_max = min(self._limits.payload_bytes, hello.payload_bytes_max or 2**32)
         self._peers.add(peer)
         if self._draining:
             peer.go_away("the process is shutting down", hand_over=False)
@@ -141,7 +151,12 @@ class TrunkAcceptor(grpc.GenericRpcHandler):
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, "the trunk needs the internal token of this install")
         if hello.version != VERSION:
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"trunk version {VERSION} is spoken here")
-        own = Hello(version=VERSION, identity=self._identity, calls_max=self._limits.calls_max)
+        own = Hello(
+            version=VERSION,
+            identity=self._identity,
+            calls_max=self._limits.calls_max,
+            payload_bytes_max=self._limits.payload_bytes,
+        )
         await pipe.write(ConnectResponse(frames=[Frame(hello=own)]).SerializeToString())
         return hello
 

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+import structlog
 from headrace.common.v1.trunk_pb2 import Open
 
 from libs.errors import PlatformError, Reason
@@ -16,6 +17,8 @@ from libs.rpc.errors import encode
 from libs.rpc.trunk.calls import Assembly, Window
 from libs.rpc.trunk.limits import TrunkLimits
 from libs.rpc.trunk.link import Link
+
+_log = structlog.get_logger(__name__)
 
 
 class ServerCall:
@@ -32,6 +35,7 @@ class ServerCall:
         self._callbacks: list[Callable[[], None]] = []
         self._task: asyncio.Task[None] | None = None
         self._over: PlatformError | None = None
+        self._started = False
         self._ending = False
         self._ended = False
 
@@ -41,9 +45,13 @@ class ServerCall:
         """A part of the request; the last one starts the handler. A fault ends this call alone."""
         if self._ended:
             return
+        if self._started:
+            self.abandon(PlatformError(Reason.INVALID_REQUEST, "the request went on after its last part"))
+            return
         try:
             payload = self._assembly.feed(part, more=more)
             if payload is not None:
+                self._started = True
                 self._start(payload, dispatcher, identity)
         except PlatformError as error:
             self.finish(error)
@@ -51,7 +59,11 @@ class ServerCall:
     def _start(self, payload: bytes, dispatcher: Dispatcher, identity: str) -> None:
         opened = self._opened
         timeout = opened.timeout_ms / 1000 if opened.timeout_ms else None
-        info = dispatcher.admit(opened.method, identity, timeout, dict(opened.metadata))
+        metadata = dict(opened.metadata)
+        if sum(len(key) + len(value) for key, value in metadata.items()) > self._limits.metadata_bytes:
+            message = f"the call's metadata is over {self._limits.metadata_bytes} bytes; send less of it"
+            raise PlatformError(Reason.PAYLOAD_TOO_LARGE, message, started=False)
+        info = dispatcher.admit(opened.method, identity, timeout, metadata)
         handler = dispatcher.find(opened.method)
         assert handler is not None, "admit has found it"  # noqa: S101 - for the type checker
         try:
@@ -71,6 +83,8 @@ class ServerCall:
         try:
             await work
         except PlatformError as error:
+            if error.reason is Reason.DEADLINE_EXCEEDED:
+                self._tell()
             self.finish(error)
         except asyncio.CancelledError:
             self.finish(self._over or PlatformError(Reason.CANCELLED, "the server ended the call"))
@@ -90,7 +104,7 @@ class ServerCall:
         if self._ended:
             return
         payload = response.SerializeToString()
-        if len(payload) > self._limits.payload_bytes:
+        if len(payload) > self._link.payload_bytes_max:
             raise self._too_large(len(payload))
         self._link.outbox.data(self._number, payload, end=True)
         self._link.kick()
@@ -103,7 +117,7 @@ class ServerCall:
         if self._over is not None:
             raise self._over
         payload = response.SerializeToString()
-        if len(payload) > self._limits.payload_bytes:
+        if len(payload) > self._link.payload_bytes_max:
             raise self._too_large(len(payload))
         if self._backlog or not self._window.spend(len(payload)):
             self._backlog.append(payload)
@@ -116,7 +130,7 @@ class ServerCall:
 
     def _too_large(self, size: int) -> PlatformError:
         return PlatformError(
-            Reason.PAYLOAD_TOO_LARGE, f"a response of {size} bytes is over {self._limits.payload_bytes}"
+            Reason.PAYLOAD_TOO_LARGE, f"a response of {size} bytes is over {self._link.payload_bytes_max}"
         )
 
     async def ready(self) -> None:
@@ -167,13 +181,20 @@ class ServerCall:
         if self._over is not None or self._ended:
             return
         self._over = error
-        for callback in self._callbacks:
-            callback()
+        self._tell()
         if self._room is not None:
             self._room.set()
         if self._task is not None and not self._task.done():
             self._task.cancel()
         self.finish(error)
+
+    def _tell(self) -> None:
+        callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
+            try:
+                callback()
+            except Exception as error:  # a handler's fault must not reach the other calls of the trunk
+                _log.error("a cancel callback failed", method=self._opened.method, error=type(error).__name__)
 
     def finish(self, error: PlatformError | None) -> None:
         """Ends the call on the wire, once."""
