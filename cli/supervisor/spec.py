@@ -1,0 +1,30 @@
+"""What the supervisor is told of a process."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Kind = Literal["store", "router", "gateway", "worker"]
+
+# Asks a process whether it serves; never raises. The second value is its boot id, "" where it has none.
+Probe = Callable[[], Awaitable[tuple[bool, str]]]
+
+# Order of a stop: the door first, then those behind it, the store last because all of them write to it.
+DRAIN_ORDER: tuple[Kind, ...] = ("gateway", "worker", "router", "store")
+
+
+@dataclass(frozen=True)
+class ProcessSpec:
+    """One process. `after` names a process that must have answered once (or be given up) before the first start."""
+
+    name: str
+    kind: Kind
+    argv: tuple[str, ...]
+    port: int
+    probe: Probe
+    environment: Mapping[str, str] = field(default_factory=dict)
+    after: str = ""
+    # From SIGTERM to SIGKILL.
+    grace_seconds: float = 10.0
