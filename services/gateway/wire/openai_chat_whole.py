@@ -7,9 +7,9 @@ from typing import Any
 
 from headrace.inference.v1.inference_pb2 import CHANNEL_REASONING, GenerateResponse
 
-from libs.errors import PlatformError, Reason
 from services.gateway.events import Delta, Ended, Event
 from services.gateway.wire.json_text import encode
+from services.gateway.wire.openai_errors import cut_short
 from services.gateway.wire.openai_logprobs import logprobs_content
 from services.gateway.wire.openai_usage import FINISH, report_of, usage_of
 
@@ -52,7 +52,7 @@ class ChatWhole:
     def body(self, request_id: str, model: str, created: int, ignored_fields: tuple[str, ...]) -> bytes:
         """The JSON body; raises PlatformError when the answer never ended."""
         if self._ended is None:
-            raise PlatformError(Reason.STREAM_INTERRUPTED, "The answer ended without its last part. Try again.")
+            raise cut_short()
         return encode(
             {
                 "id": request_id,

@@ -59,3 +59,8 @@ def unexpected() -> PlatformError:
     return PlatformError(
         Reason.INTERNAL, "The gateway failed unexpectedly. Give the operator the x-request-id of this reply."
     )
+
+
+def cut_short() -> PlatformError:
+    """The error of an answer that ended before its last part."""
+    return PlatformError(Reason.STREAM_INTERRUPTED, "The answer ended without its last part. Try again.")

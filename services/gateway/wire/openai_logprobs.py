@@ -12,7 +12,7 @@ _LOWEST = -9999.0
 
 
 def logprobs_content(positions: Iterable[TokenLogprobs], top: int) -> list[dict[str, Any]]:
-    """`logprobs.content`: per token the chosen one, and the `top` best candidates (the chosen one only if among them)."""
+    """`logprobs.content`: per token the chosen one, and the `top` best candidates (in which it may be missing)."""
     return [_position(position, top) for position in positions if position.top]
 
 

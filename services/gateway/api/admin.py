@@ -1,0 +1,105 @@
+"""Every route but the hot one: models, health, metrics, the API's description. FastAPI, because none of it is hot."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from libs.errors import PlatformError, Reason
+from services.gateway.api.models import Model, ModelList, model_of
+from services.gateway.api.openapi import add_chat_route
+from services.gateway.api.ports import Authenticator, Pipeline
+from services.gateway.domain.auth import bearer
+from services.gateway.wire.openai_errors import error_body, error_headers, from_status
+
+_READS = ["GET", "HEAD"]
+
+
+def admin_app(
+    pipeline: Pipeline, authenticator: Authenticator, registry: CollectorRegistry, *, created: int, version: str
+) -> FastAPI:
+    """The application. `created` is the gateway's start in Unix seconds."""
+    app = FastAPI(title="Headrace gateway", version=version, docs_url=None, redoc_url=None)
+    _add_models(app, pipeline, authenticator, created)
+    _add_health(app, pipeline, registry)
+    app.add_exception_handler(PlatformError, _platform_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    describe = app.openapi
+    app.openapi = lambda: app.openapi_schema or add_chat_route(describe())  # type: ignore[method-assign]
+    return app
+
+
+def _add_models(app: FastAPI, pipeline: Pipeline, authenticator: Authenticator, created: int) -> None:
+    def checked(request: Request) -> None:
+        authenticator.authenticate(bearer(request.headers.get("authorization", "")))
+
+    async def list_models(request: Request) -> ModelList:
+        """All models and pools that can be named in a call."""
+        checked(request)
+        return ModelList(data=[model_of(info, created) for info in pipeline.models()])
+
+    async def get_model(request: Request, name: str) -> Model:
+        """One model or pool."""
+        checked(request)
+        for info in pipeline.models():
+            if info.name == name:
+                return model_of(info, created)
+        raise PlatformError(
+            Reason.MODEL_NOT_FOUND, f"The model '{name[:200]}' does not exist. GET /v1/models lists all.", param="model"
+        )
+
+    app.add_api_route("/v1/models", list_models, methods=_READS)
+    # Names of models may hold a slash.
+    app.add_api_route("/v1/models/{name:path}", get_model, methods=_READS)
+
+
+def _add_health(app: FastAPI, pipeline: Pipeline, registry: CollectorRegistry) -> None:
+    async def healthz() -> dict[str, str]:
+        """200 while the process lives."""
+        return {"status": "ok"}
+
+    async def readyz() -> Response:
+        """200 when a token can be generated."""
+        if pipeline.ready():
+            return Response(b'{"status":"ready"}', media_type="application/json")
+        return _reply(
+            PlatformError(
+                Reason.NO_WORKER,
+                "Not ready: no router, or no worker that can answer. `headrace status` shows which.",
+                retry_after_seconds=1.0,
+            )
+        )
+
+    async def metrics() -> Response:
+        """Prometheus metrics."""
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    app.add_api_route("/healthz", healthz, methods=_READS)
+    app.add_api_route("/readyz", readyz, methods=_READS, response_class=Response)
+    app.add_api_route("/metrics", metrics, methods=_READS, response_class=Response)
+
+
+def _reply(problem: PlatformError, status: int | None = None, more: dict[str, str] | None = None) -> Response:
+    headers = {name.decode(): value.decode() for name, value in error_headers(problem)} | (more or {})
+    return Response(error_body(problem), status or problem.http_status, headers, "application/json")
+
+
+async def _platform_error(_: Request, problem: Any) -> Response:
+    return _reply(problem)
+
+
+async def _http_error(request: Request, problem: Any) -> Response:
+    message = f"{problem.detail}: {request.method} {request.url.path[:200]}."
+    return _reply(from_status(problem.status_code, message), problem.status_code, dict(problem.headers or {}))
+
+
+async def _validation_error(_: Request, problem: Any) -> Response:
+    first = problem.errors()[0]
+    where = ".".join(str(part) for part in first["loc"][1:])
+    return _reply(PlatformError(Reason.INVALID_REQUEST, first["msg"], param=where or None), 422)

@@ -1,0 +1,55 @@
+"""Request bodies, bounded before they are read and while they are."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from libs.errors import PlatformError, Reason
+
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+
+
+class ClientGoneError(Exception):
+    """The client went away before its request was complete; there is nobody to answer."""
+
+
+async def read_body(receive: Receive, content_length: bytes | None, most: int) -> bytes:
+    """The whole body; raises PlatformError(PAYLOAD_TOO_LARGE), or ClientGoneError.
+
+    A chunked body has no length to check, so what has come is counted as well.
+    """
+    if content_length is not None and content_length.isdigit() and int(content_length) > most:
+        raise too_large(most)
+    message = await receive()
+    _still_there(message)
+    if not message["more_body"]:
+        return _whole(message["body"], most)
+    parts = [message["body"]]
+    size = len(parts[0])
+    while message["more_body"]:
+        if size > most:
+            raise too_large(most)
+        message = await receive()
+        _still_there(message)
+        parts.append(message["body"])
+        size += len(parts[-1])
+    return _whole(b"".join(parts), most)
+
+
+def too_large(most: int) -> PlatformError:
+    """The 413."""
+    return PlatformError(
+        Reason.PAYLOAD_TOO_LARGE, f"The body is larger than {most} bytes. Send less context.", started=False
+    )
+
+
+def _whole(body: bytes, most: int) -> bytes:
+    if len(body) > most:
+        raise too_large(most)
+    return body
+
+
+def _still_there(message: MutableMapping[str, Any]) -> None:
+    if message["type"] == "http.disconnect":
+        raise ClientGoneError

@@ -1,0 +1,180 @@
+"""`POST /v1/chat/completions` as a raw ASGI endpoint: the hot route."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from libs.clock import Clock
+from libs.errors import PlatformError, Reason
+from libs.ids import request_id as new_request_id
+from services.gateway.api.body import ClientGoneError, Receive, read_body
+from services.gateway.api.connection import EXTENSION, Connection
+from services.gateway.api.headers import answer_headers
+from services.gateway.api.ports import Authenticator, Pipeline
+from services.gateway.api.replies import send_body, send_error
+from services.gateway.api.streamed import Send, StreamedAnswer, StreamTimes
+from services.gateway.api.watch import Watch
+from services.gateway.domain.auth import bearer
+from services.gateway.domain.turns import Principal
+from services.gateway.events import Event, Started
+from services.gateway.metrics import RestMetrics
+from services.gateway.wire.openai_chat_decode import ChatCall, ChatDecoder
+from services.gateway.wire.openai_chat_stream import ChatStream
+from services.gateway.wire.openai_chat_whole import ChatWhole
+from services.gateway.wire.openai_errors import unexpected
+from services.gateway.wire.session_claims import HEADERS as SESSION_HEADERS
+
+ROUTE = "chat"
+_SESSION_NAMES = {name.encode(): name for name in SESSION_HEADERS}
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRouteLimits:
+    """`timeout` is the deadline of a call, in seconds."""
+
+    body_bytes_max: int = 16 * 2**20
+    timeout: float = 600.0
+    times: StreamTimes = field(default_factory=StreamTimes)
+
+
+@dataclass(slots=True)
+class _Head:
+    """The request's headers that matter here."""
+
+    authorization: str = ""
+    content_length: bytes | None = None
+    session: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRoute:
+    """The endpoint; one object for all calls of the process."""
+
+    pipeline: Pipeline
+    authenticator: Authenticator
+    decoder: ChatDecoder
+    clock: Clock
+    watch: Watch
+    metrics: RestMetrics
+    limits: ChatRouteLimits = field(default_factory=ChatRouteLimits)
+    request_ids: Callable[[], str] = new_request_id
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        """Serves one call; every failure becomes OpenAI's error body."""
+        request_id = self.request_ids()
+        began = self.clock.monotonic()
+        status = 200
+        try:
+            call, principal = await self._read(scope, receive)
+            status = await self._answer(call, principal, request_id, scope["extensions"][EXTENSION], send)
+        except PlatformError as problem:
+            status = problem.http_status
+            await send_error(send, problem, request_id)
+        except ClientGoneError:
+            status = 499
+        except Exception:  # the boundary: a defect of ours must reach the client as an error, and the log whole
+            status = 500
+            _log.exception("chat.failed", request_id=request_id)
+            await send_error(send, unexpected(), request_id)
+        finally:
+            self.metrics.request(ROUTE, status, self.clock.monotonic() - began)
+
+    async def _read(self, scope: dict[str, Any], receive: Receive) -> tuple[ChatCall, Principal]:
+        """Who calls is settled before the body is read: a stranger's megabytes are not taken."""
+        head = _head_of(scope["headers"])
+        principal = self.authenticator.authenticate(bearer(head.authorization))
+        body = await read_body(receive, head.content_length, self.limits.body_bytes_max)
+        return self.decoder.decode(body, head.session, principal), principal
+
+    async def _answer(
+        self, call: ChatCall, principal: Principal, request_id: str, connection: Connection, send: Send
+    ) -> int:
+        """Runs the pipeline until the answer is sent or the client is gone; returns the status to count."""
+        connection.listen()
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - ASGI calls run in tasks; this tells mypy
+        if connection.lost:
+            raise ClientGoneError
+        connection.on_gone = task.cancel
+        deadline = self.clock.monotonic() + self.limits.timeout
+        events = self.pipeline.chat(call.request, principal, request_id=request_id, deadline=deadline)
+        try:
+            async with aclosing(events):
+                if call.stream:
+                    return await self._stream(call, request_id, connection, send, events)
+                return await self._whole(call, request_id, send, events)
+        except asyncio.CancelledError:
+            if not connection.lost:
+                raise
+            task.uncancel()
+            raise ClientGoneError from None
+        finally:
+            connection.on_gone = None
+
+    async def _stream(
+        self,
+        call: ChatCall,
+        request_id: str,
+        connection: Connection,
+        send: Send,
+        events: AsyncGenerator[list[Event], None],
+    ) -> int:
+        request = call.request
+        created, now = int(self.clock.unix()), self.clock.monotonic()
+        stream = ChatStream(
+            request_id,
+            request.model,
+            created,
+            include_usage=call.include_usage,
+            top_logprobs=request.sampling.logprobs or 0,
+            ignored_fields=request.ignored_fields,
+        )
+        session = (request.session.explicit, request.session.source)
+        times = self.limits.times
+        answer = StreamedAnswer(send, connection, stream, request_id=request_id, session=session, times=times, now=now)
+        self.watch.add(answer)
+        try:
+            await answer.run(events)
+        finally:
+            self.watch.remove(answer)
+            self._count(answer)
+        return 200 if answer.failure is None else answer.failure.http_status
+
+    def _count(self, answer: StreamedAnswer) -> None:
+        self.metrics.frames.inc(answer.frames)
+        if answer.failure is not None and answer.failure.reason is Reason.SLOW_READER:
+            self.metrics.slow_readers.inc()
+
+    async def _whole(
+        self, call: ChatCall, request_id: str, send: Send, events: AsyncGenerator[list[Event], None]
+    ) -> int:
+        request = call.request
+        whole = ChatWhole(n=request.sampling.n, logprobs=request.sampling.logprobs)
+        headers = [(b"x-request-id", request_id.encode())]
+        async for batch in events:
+            whole.add(batch)
+            for event in batch:
+                if type(event) is Started:
+                    headers = answer_headers(event)
+        body = whole.body(request_id, request.model, int(self.clock.unix()), request.ignored_fields)
+        await send_body(send, 200, body, headers)
+        return 200
+
+
+def _head_of(headers: list[tuple[bytes, bytes]]) -> _Head:
+    head = _Head()
+    for name, value in headers:
+        if name == b"authorization":
+            head.authorization = value.decode("latin-1")
+        elif name == b"content-length":
+            head.content_length = value
+        elif name in _SESSION_NAMES:
+            head.session.setdefault(_SESSION_NAMES[name], value.decode("utf-8", "replace"))
+    return head

@@ -1,0 +1,38 @@
+"""Response headers of chat answers."""
+
+from __future__ import annotations
+
+from services.gateway.events import Started
+
+Headers = list[tuple[bytes, bytes]]
+_SSE = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    # nginx and its like would hold chunks back.
+    (b"x-accel-buffering", b"no"),
+)
+
+
+def early_headers(request_id: str, session_id: str, source: str) -> Headers:
+    """Of a stream whose first delta is late: what is known for certain."""
+    return [*_SSE, (b"x-request-id", request_id.encode()), *_session(session_id, source)]
+
+
+def started_headers(started: Started) -> Headers:
+    """Of a stream whose first delta is here."""
+    return [*_SSE, *answer_headers(started)]
+
+
+def answer_headers(started: Started) -> Headers:
+    """What is true of an answer, streamed or whole."""
+    return [
+        (b"x-request-id", started.request_id.encode()),
+        (b"x-headrace-worker", started.worker.encode("utf-8", "replace")),
+        (b"x-headrace-cached-tokens", b"%d" % started.cached_tokens),
+        *_session(started.session_id, started.session_source),
+    ]
+
+
+def _session(session_id: str, source: str) -> Headers:
+    headers = [(b"x-session-id", session_id.encode("utf-8", "replace"))] if session_id else []
+    return [*headers, (b"x-headrace-session-source", source.encode())] if source else headers

@@ -1,0 +1,45 @@
+"""What the public face needs of the rest of the gateway."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Protocol
+
+from services.gateway.domain.models import ModelInfo
+from services.gateway.domain.turns import ChatRequest, Principal
+from services.gateway.events import Event
+
+
+class Pipeline(Protocol):
+    """`services.gateway.usecases.chat.ChatPipeline`, seen from outside."""
+
+    def chat(
+        self, request: ChatRequest, principal: Principal, *, request_id: str, deadline: float
+    ) -> AsyncGenerator[list[Event], None]:
+        """Streams the answer; closing the iterator aborts the work. Raises PlatformError."""
+        ...
+
+    def models(self) -> list[ModelInfo]:
+        """Every name that clients may use."""
+        ...
+
+    def ready(self) -> bool:
+        """True when a call could be served."""
+        ...
+
+
+class Authenticator(Protocol):
+    """Turns a presented key into a principal. Never blocks."""
+
+    def authenticate(self, presented: str) -> Principal:
+        """The key's principal; raises PlatformError(INVALID_API_KEY)."""
+        ...
+
+
+class Anonymous:
+    """Takes every caller for one principal: for loopback only, which `settings` enforces."""
+
+    def authenticate(self, presented: str) -> Principal:
+        """See Authenticator."""
+        del presented
+        return Principal("anonymous", "anonymous")

@@ -1,0 +1,22 @@
+"""Whole replies over ASGI: a JSON body, or an error in OpenAI's shape."""
+
+from __future__ import annotations
+
+from libs.errors import PlatformError
+from services.gateway.api.headers import Headers
+from services.gateway.api.streamed import Send
+from services.gateway.wire.openai_errors import error_body, error_headers
+
+
+async def send_body(send: Send, status: int, body: bytes, headers: Headers) -> None:
+    """One JSON reply."""
+    length = (b"content-length", b"%d" % len(body))
+    headers = [(b"content-type", b"application/json"), length, *headers]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+async def send_error(send: Send, problem: PlatformError, request_id: str, more: Headers | None = None) -> None:
+    """One error reply. uvicorn reads and drops the rest of a body that was refused unread."""
+    headers = [(b"x-request-id", request_id.encode()), *error_headers(problem), *(more or ())]
+    await send_body(send, problem.http_status, error_body(problem), headers)

@@ -1,0 +1,76 @@
+"""The ASGI application: the hot route first, then everything else, each reply with its request id."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from libs.clock import Clock
+from libs.errors import PlatformError, Reason
+from libs.ids import request_id as new_request_id
+from services.gateway.api.body import Receive
+from services.gateway.api.chat_route import ChatRoute
+from services.gateway.api.replies import send_error
+from services.gateway.api.streamed import Send
+from services.gateway.metrics import RestMetrics
+from services.gateway.wire.openai_errors import unexpected
+
+Application = Callable[[Any, Any, Any], Awaitable[None]]
+CHAT_PATH = "/v1/chat/completions"
+_ALLOW = b"POST, OPTIONS"
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """Dispatches by path; `other` is the admin application."""
+
+    chat: ChatRoute
+    other: Application
+    metrics: RestMetrics
+    clock: Clock
+    request_ids: Callable[[], str] = new_request_id
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        """One request, or the lifespan that uvicorn asks about (there is none: lifetimes are main's)."""
+        if scope["type"] != "http":
+            return
+        if scope["path"] == CHAT_PATH:
+            if scope["method"] == "POST":
+                await self.chat(scope, receive, send)
+            else:
+                await self._not_post(scope["method"], send)
+            return
+        await self._other(scope, receive, send)
+
+    async def _not_post(self, method: str, send: Send) -> None:
+        request_id = self.request_ids()
+        if method == "OPTIONS":
+            headers = [(b"allow", _ALLOW), (b"x-request-id", request_id.encode())]
+            await send({"type": "http.response.start", "status": 204, "headers": headers})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            return
+        problem = PlatformError(Reason.METHOD_NOT_ALLOWED, f"{CHAT_PATH} takes POST, not {method}.", started=False)
+        await send_error(send, problem, request_id, more=[(b"allow", _ALLOW)])
+
+    async def _other(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        request_id, began = self.request_ids(), self.clock.monotonic()
+        status = 500
+
+        async def with_id(message: dict[str, Any]) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+            await send(message)
+
+        try:
+            await self.other(scope, receive, with_id)
+        except Exception:  # the boundary, as in chat_route
+            _log.exception("request.failed", request_id=request_id)
+            await send_error(send, unexpected(), request_id)
+        finally:
+            self.metrics.request("other", status, self.clock.monotonic() - began)
