@@ -70,7 +70,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._now += max(seconds, 0.0)
 
     def run_in_executor(
-        self, executor: Executor | None, func: Callable[[Unpack[Ts]], R], *args: Unpack[Ts]
+        self, executor: Executor | None, func: Callable[[Unpack[Ts]], R], *args: *Ts
     ) -> asyncio.Future[R]:
         """As asyncio's; time does not jump while the thread works."""
         future = super().run_in_executor(executor, func, *args)
