@@ -15,7 +15,7 @@ from services.inference.adapters.vllm.grammar import Grammars
 from services.inference.adapters.vllm.sampling import arguments, check, check_prompt, refuse
 from services.inference.adapters.vllm.settings import VllmSettings
 from services.inference.adapters.vllm.steps import step_of
-from services.inference.domain.request import ResumeChoice, TokenWork
+from services.inference.domain.request import Guided, ResumeChoice, TokenWork
 from services.inference.ports import StepSink
 
 
@@ -72,14 +72,15 @@ class Calls:
     def submit(self, work: TokenWork, sink: StepSink) -> None:
         """See TokenEngine.submit."""
         self._check(work)
-        ready = work.common.guided is None or self._grammars.known(work.common.guided)
+        guided = work.common.guided
+        new = guided is not None and not self._grammars.known(guided)
         call = self._call(work, sink)
         self._admission.enter(len(call.choices))
         self._calls[work.common.request_id] = call
-        if ready:
-            self._send(call)
+        if guided is not None and new:
+            call.trying = asyncio.create_task(self._try_out(call, guided), name="try-grammar")
         else:
-            call.trying = asyncio.create_task(self._try_out(call), name="try-grammar")
+            self._send(call)
 
     def _check(self, work: TokenWork) -> None:
         common = work.common
@@ -128,11 +129,9 @@ class Calls:
             resumed=resumed,
         )
 
-    async def _try_out(self, call: _Call) -> None:
-        guided = call.work.common.guided
+    async def _try_out(self, call: _Call, guided: Guided) -> None:
         try:
-            if guided:
-                await asyncio.to_thread(self._grammars.try_out, guided)
+            self._grammars.learn(guided, await asyncio.to_thread(self._grammars.try_out, guided))
         except PlatformError as error:
             self._fail(call, error)
         else:

@@ -34,6 +34,6 @@ def prepare(model_path: str) -> Compile:
                 "it uses a keyword that cannot be guaranteed here (multipleOf, uniqueItems, contains, allOf of"
                 " several, patternProperties beside properties, or pattern/format with a length)"
             )
-        compiler.compile_json_schema(text)
+        compiler.compile_json_schema(text, any_whitespace=False, separators=(",", ":"))
 
     return compile_

@@ -23,7 +23,7 @@ class Sandbox(Protocol):
 
 
 class Grammars:
-    """Verdicts on grammars, remembered. `known` answers on the event loop, `try_out` blocks in the sandbox."""
+    """Verdicts on grammars, remembered. `known` and `learn` run on the event loop, `try_out` blocks in a thread."""
 
     def __init__(self, sandbox: Sandbox, bytes_max: int) -> None:
         self._sandbox = sandbox
@@ -44,17 +44,22 @@ class Grammars:
             raise _refusal(verdict)
         return True
 
-    def try_out(self, guided: Guided) -> None:
-        """Compiles the grammar in the sandbox. Raises PlatformError(INVALID_SCHEMA), or ENGINE_DEAD without one."""
-        key = _key(guided)
+    def try_out(self, guided: Guided) -> str | None:
+        """Compiles the grammar in the sandbox; returns why it cannot be used, None when it can.
+
+        Raises PlatformError(ENGINE_DEAD) when there is no sandbox any more.
+        """
         try:
-            verdict = self._sandbox.verdict(*key)
+            verdict = self._sandbox.verdict(*_key(guided))
         except OSError as error:
             raise PlatformError(
                 Reason.ENGINE_DEAD, "the worker's grammar sandbox has ended: the worker must restart", started=False
             ) from error
-        verdict = verdict and _PLACE.sub("", verdict).strip()
-        self._verdicts[key] = verdict
+        return verdict and _PLACE.sub("", verdict).strip()
+
+    def learn(self, guided: Guided, verdict: str | None) -> None:
+        """Remembers a verdict. Raises PlatformError(INVALID_SCHEMA) when it is a refusal."""
+        self._verdicts[_key(guided)] = verdict
         if len(self._verdicts) > _VERDICTS_MAX:
             self._verdicts.popitem(last=False)
         if verdict is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,8 +44,7 @@ class _Llm(AsyncLLM):  # type: ignore[misc] # vLLM is untyped here
 @contextmanager
 def _our_entry_point() -> Iterator[None]:
     """Has vLLM start `child.run_engine_core`; the process pickles it by name, so it must be importable there."""
-    os.environ[child.PARENT_VARIABLE] = str(os.getpid())
-    with mock.patch.object(EngineCoreProc, "run_engine_core", child.run_engine_core):
+    with mock.patch.object(EngineCoreProc, "run_engine_core", child.DyingEntryPoint(child.run_engine_core)):
         yield
 
 
@@ -168,7 +166,12 @@ class Llm:
     def close(self) -> None:
         """See Backend."""
         self.sandbox.close()
+        resources = self._core.resources
+        reader = resources.output_queue_task
         self._llm.shutdown(timeout=1.0)
+        if reader is not None and not reader.get_loop().is_closed():
+            # vLLM leaves the zmq context open; its sockets close on the loop, in a call queued just before.
+            reader.get_loop().call_soon_threadsafe(resources.ctx.destroy, 0)
 
 
 def _structured(guided: Guided) -> StructuredOutputsParams:

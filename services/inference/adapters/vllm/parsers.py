@@ -6,7 +6,6 @@ one after the other; calls pass a gate (whole and well-formed, or text); where a
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -24,6 +23,7 @@ from services.inference.domain.output.parser import OutputParser, Parsed, PlainP
 from services.inference.domain.output.parsers_forced import NamedParser, RequiredParser
 from services.inference.domain.output.parsers_gate import ToolGate
 from services.inference.domain.request import Common
+from services.inference.domain.tools import openai_tools
 
 CallId = Callable[[int], str]
 
@@ -81,15 +81,16 @@ def _parser_class(tokenizer: Any, **names: str) -> type[Parser]:
 
 
 def _request(common: Common | None) -> ChatCompletionRequest:
-    """What vLLM's parsers want to see of a request: its tools."""
+    """What vLLM's parsers want to see of a request: its tools. Raises PlatformError(INVALID_SCHEMA)."""
     body: dict[str, Any] = {"messages": [{"role": "user", "content": ""}], "model": ""}
     if common is not None:
-        functions = [
-            {"name": tool.name, "description": tool.description, "parameters": json.loads(tool.parameters_json or "{}")}
-            for tool in common.tools
-        ]
-        body |= {"tools": [{"type": "function", "function": each} for each in functions], "tool_choice": "auto"}
-    return ChatCompletionRequest.model_validate(body)
+        body |= {"tools": openai_tools(common.tools), "tool_choice": "auto"}
+    try:
+        return ChatCompletionRequest.model_validate(body)
+    except (ValueError, RecursionError) as error:
+        raise PlatformError(
+            Reason.INVALID_SCHEMA, "a tool's parameters must be a JSON schema object", started=False, param="tools"
+        ) from error
 
 
 class _Stream:

@@ -101,7 +101,12 @@ class VllmSettings(BaseModel):
             "enable_prefix_caching": True,
             "enable_chunked_prefill": chunked_prefill,
             "max_logprobs": self.logprobs_max,
-            "structured_outputs_config": {"backend": "xgrammar", "reasoning_parser": self.reasoning_parser},
+            "structured_outputs_config": {
+                "backend": "xgrammar",
+                "reasoning_parser": self.reasoning_parser,
+                # Small models fill any whitespace they are allowed until max_tokens, and the JSON never ends.
+                "disable_any_whitespace": True,
+            },
             "disable_log_stats": False,  # carries running, waiting and KV use with each step
             "enable_log_requests": False,  # prompts stay out of logs
             **budget,
