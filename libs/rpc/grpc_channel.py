@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Generic
 
@@ -15,6 +16,8 @@ from libs.rpc.errors import DETAILS_KEY, decode, decode_bytes
 from libs.rpc.method import Method, Req, Res
 from libs.rpc.settings import channel_options
 
+GIVEN_UP = "the caller gave the call up"
+
 
 def from_rpc_error(error: grpc.aio.AioRpcError) -> PlatformError:
     """The error a peer sent, or what gRPC's own failure means. A refused connection began no work."""
@@ -23,9 +26,18 @@ def from_rpc_error(error: grpc.aio.AioRpcError) -> PlatformError:
             return decode_bytes(value)
     details = error.details() or ""
     found = decode(status_pb2.Status(code=error.code().value[0], message=details))
+    if error.code() is grpc.StatusCode.CANCELLED:  # our own cancels raise CancelledError: this is a peer that stopped
+        found.reason = Reason.WORKER_LOST
     if error.code() is grpc.StatusCode.UNAVAILABLE:
         found.started = "failed to connect" not in details.lower() and "connection refused" not in details.lower()
     return found
+
+
+def _raise_given_up() -> None:
+    """GRPC raises CancelledError when the call was cancelled, which must not pass for a cancel of the waiting task."""
+    task = asyncio.current_task()
+    if task is None or not task.cancelling():
+        raise PlatformError(Reason.CANCELLED, GIVEN_UP)
 
 
 class GrpcStream(Generic[Res]):
@@ -34,18 +46,24 @@ class GrpcStream(Generic[Res]):
     def __init__(self, call: grpc.aio.UnaryStreamCall[Any, Res]) -> None:
         self._call = call
         self._over = False
+        self._cancelled = False
 
     def __aiter__(self) -> AsyncIterator[Res]:
         return self
 
     async def __anext__(self) -> Res:
         if self._over:
+            self._refuse()
             raise StopAsyncIteration
         try:
             message = await self._call.read()
         except grpc.aio.AioRpcError as error:
             self._over = True
             raise from_rpc_error(error) from None
+        except asyncio.CancelledError:
+            self._over = True
+            _raise_given_up()
+            raise
         if message is grpc.aio.EOF:
             self._over = True
             raise StopAsyncIteration
@@ -58,10 +76,15 @@ class GrpcStream(Generic[Res]):
         except StopAsyncIteration:
             return []
 
+    def _refuse(self) -> None:
+        if self._cancelled:
+            raise PlatformError(Reason.CANCELLED, GIVEN_UP)
+
     def cancel(self) -> None:
         """See Stream."""
-        self._over = True
-        self._call.cancel()
+        if not self._over:
+            self._over = self._cancelled = True
+            self._call.cancel()
 
 
 class GrpcChannel:
@@ -108,6 +131,9 @@ class GrpcChannel:
             answer: Res = await self._callable(method)(request, timeout=timeout, metadata=self._metadata(metadata))
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from None
+        except asyncio.CancelledError:
+            _raise_given_up()
+            raise
         return answer
 
     def stream(

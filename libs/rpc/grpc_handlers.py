@@ -13,7 +13,7 @@ from libs.errors import PlatformError, Reason
 from libs.rpc.api import CallInfo, Handler
 from libs.rpc.dispatch import IDENTITY_KEY, TOKEN_KEY, Dispatcher
 from libs.rpc.errors import DETAILS_KEY, encode
-from libs.rpc.outlet import Outlet
+from libs.rpc.outlet import Outlet, serve_into
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -64,7 +64,7 @@ class DispatchingHandler(grpc.GenericRpcHandler):
             task: asyncio.Task[None] | None = None
             try:
                 info = self._admit(handler, context)
-                task = asyncio.create_task(self._work(handler, request, outlet, info))
+                task = asyncio.create_task(serve_into(outlet, self._dispatcher, handler, request, info))
                 while (message := await outlet.take()) is not None:
                     yield message
                 await task
@@ -77,12 +77,6 @@ class DispatchingHandler(grpc.GenericRpcHandler):
                     task.cancel()
 
         return serve
-
-    async def _work(self, handler: Handler, request: Any, outlet: Outlet, info: CallInfo) -> None:
-        try:
-            await self._dispatcher.run(info, lambda: handler.serve(request, outlet, info))  # type: ignore[call-arg, arg-type]
-        finally:
-            outlet.finish()
 
 
 async def _abort(context: Context, error: PlatformError) -> NoReturn:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 from google.protobuf.message import Message
 
 from libs.errors import PlatformError, Reason
+from libs.rpc.api import CallInfo, Handler
+from libs.rpc.dispatch import Dispatcher
 
 
 class Outlet:
@@ -17,7 +20,7 @@ class Outlet:
     def __init__(self, *, bytes_max: int = 1 << 20, stall_seconds: float = 5.0) -> None:
         self._queue: deque[tuple[Message, int]] = deque()
         self._bytes, self._bytes_max, self._stall = 0, bytes_max, stall_seconds
-        self._full_since: float | None = None
+        self._stalled: asyncio.TimerHandle | None = None
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
@@ -38,12 +41,17 @@ class Outlet:
 
     def _overfull(self) -> None:
         self._room.clear()
-        now = asyncio.get_running_loop().time()
-        if self._full_since is None:
-            self._full_since = now
-        elif now - self._full_since > self._stall:
-            self.abandon(PlatformError(Reason.SLOW_READER, "the reader took nothing for too long; the call was cut"))
-            raise self._over or PlatformError(Reason.SLOW_READER, "cut")
+        if self._stalled is None:
+            self._stalled = asyncio.get_running_loop().call_later(self._stall, self._cut)
+
+    def _cut(self) -> None:
+        message = f"the reader took too little for {self._stall:g} s; the call was cut"
+        self.abandon(PlatformError(Reason.SLOW_READER, message))
+
+    def _calm(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
 
     async def ready(self) -> None:
         """See Responder."""
@@ -63,6 +71,7 @@ class Outlet:
         if self._over is not None or self._finished:
             return
         self._over = error
+        self._calm()
         self._wake.set()
         self._room.set()
         for callback in self._callbacks:
@@ -71,6 +80,7 @@ class Outlet:
     def finish(self) -> None:
         """No more sends: `take` ends once the queue is empty."""
         self._finished = True
+        self._calm()
         self._wake.set()
 
     async def take(self) -> Message | None:
@@ -85,6 +95,18 @@ class Outlet:
         message, size = self._queue.popleft()
         self._bytes -= size
         if self._bytes <= self._bytes_max:
-            self._full_since = None
+            self._calm()
             self._room.set()
         return message
+
+
+async def serve_into(outlet: Outlet, dispatcher: Dispatcher, handler: Handler, request: Any, info: CallInfo) -> None:
+    """Runs a streaming handler; the outlet ends when it does. A deadline tells the handler as a cancel would."""
+    try:
+        await dispatcher.run(info, lambda: handler.serve(request, outlet, info))  # type: ignore[call-arg, arg-type]
+    except PlatformError as error:
+        if error.reason is Reason.DEADLINE_EXCEEDED:
+            outlet.abandon(error)
+        raise
+    finally:
+        outlet.finish()

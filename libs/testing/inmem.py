@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
-from typing import Any, Generic
+from typing import Generic
 
 from libs.clock import Clock, SystemClock
 from libs.errors import PlatformError, Reason
 from libs.rpc.api import CallInfo, Handler
 from libs.rpc.dispatch import Dispatcher
 from libs.rpc.method import Method, Req, Res
-from libs.rpc.outlet import Outlet
+from libs.rpc.outlet import Outlet, serve_into
 
 
 class InMemoryStream(Generic[Res]):
@@ -108,17 +108,11 @@ class InMemoryChannel:
         except PlatformError as error:
             return InMemoryStream(outlet, None, error)
         copy = method.request.FromString(request.SerializeToString())
-        task = asyncio.ensure_future(self._work(handler, copy, outlet, info))
+        task = asyncio.ensure_future(serve_into(outlet, self._dispatcher, handler, copy, info))
         entry = (outlet, task)
         self._open.add(entry)
         task.add_done_callback(lambda _: self._open.discard(entry))
         return InMemoryStream(outlet, task)
-
-    async def _work(self, handler: Handler, request: Any, outlet: Outlet, info: CallInfo) -> None:
-        try:
-            await self._dispatcher.run(info, lambda: handler.serve(request, outlet, info))  # type: ignore[call-arg, arg-type]
-        finally:
-            outlet.finish()
 
     async def close(self) -> None:
         """See Channel."""

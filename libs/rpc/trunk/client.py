@@ -276,4 +276,6 @@ class TrunkChannel:
         if supervisor is not None:
             supervisor.cancel()
             await asyncio.gather(supervisor, return_exceptions=True)
+        for call in [*self._calls.values(), *self._unsent]:
+            call.end(PlatformError(Reason.CANCELLED, f"the channel to {self._address} was closed"))
         self._lose("the channel was closed", refused=True)

@@ -28,7 +28,7 @@ class Pipe(Protocol):
 class Link:
     """Reads until the end, then `run` returns. `on_frame` is called for each frame and must not block.
 
-    `on_frame` keeps the faults of a call to that call; one that escapes it ends the trunk, as bytes that do not parse do.
+    `on_frame` keeps the faults of a call to that call; one that escapes it ends the trunk, as a bad message does.
     """
 
     def __init__(

@@ -87,7 +87,7 @@ class ServerCall:
                 self._tell()
             self.finish(error)
         except asyncio.CancelledError:
-            self.finish(self._over or PlatformError(Reason.CANCELLED, "the server ended the call"))
+            self.finish(self._over or PlatformError(Reason.WORKER_LOST, "the server stopped in the middle of the call"))
 
     async def _unary(self, handler: Handler, request: Any, info: CallInfo, dispatcher: Dispatcher) -> None:
         self._answer(await dispatcher.run(info, lambda: handler.serve(request, info)))  # type: ignore[call-arg, arg-type]

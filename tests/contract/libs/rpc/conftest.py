@@ -6,18 +6,14 @@ import contextlib
 import pytest
 from headrace.inference.v1 import inference_pb2 as pb
 
-from libs.clock import SystemClock
 from libs.errors import PlatformError, Reason
 from libs.rpc.api import Handler
-from libs.rpc.dial import dial
 from libs.rpc.method import method
-from libs.rpc.server import RpcServer
-from libs.rpc.settings import RpcServerSettings
 from libs.rpc.trunk.limits import TrunkLimits
+from libs.testing.channels import start
 from libs.testing.inmem import InMemoryChannel
 
 SERVICE = pb.DESCRIPTOR.services_by_name["InferenceService"]
-TOKEN = "contract"
 
 
 class Neighbour:
@@ -76,7 +72,7 @@ class Rig:
     def __init__(self, kind):
         self.kind = kind
         self.neighbour = Neighbour()
-        self.server = None
+        self.served = None
         self.channel = None
 
     async def __aenter__(self):
@@ -84,20 +80,20 @@ class Rig:
             self.channel = InMemoryChannel(self.neighbour.handlers(), identity="gateway")
             return self
         limits = TrunkLimits(starved_seconds=0.3, ping_seconds=0.1, silent_seconds=1.0, calls_max=50)
-        settings = RpcServerSettings(reflection=True)
-        self.server = RpcServer(
-            "inference", self.neighbour.handlers(), settings, clock=SystemClock(), token=TOKEN, limits=limits
-        )
-        await self.server.start()
-        self.channel = self.dial()
+        self.served = await start(self.neighbour.handlers(), limits=limits)
+        self.channel = self.served.dial(self.kind)
         return self
 
-    def dial(self, *, token=TOKEN, identity="gateway"):
-        return dial(f"127.0.0.1:{self.server.port}", self.kind, identity=identity, token=token)
+    @property
+    def server(self):
+        return self.served.server
+
+    async def restart(self):
+        self.served = await start(self.neighbour.handlers(), port=self.server.port)
 
     async def __aexit__(self, *_):
         await self.channel.close()
-        if self.server:
+        if self.served:
             with contextlib.suppress(asyncio.CancelledError):
                 await self.server.stop()
 

@@ -1,0 +1,61 @@
+"""Handlers behind any kind of channel, for contract tests: the same checks on stock gRPC, the trunk and in memory."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+from libs.clock import SystemClock
+from libs.rpc.api import Channel, Handler
+from libs.rpc.dial import Transport, dial
+from libs.rpc.server import RpcServer
+from libs.rpc.settings import RpcServerSettings
+from libs.rpc.trunk.limits import TrunkLimits
+from libs.testing.inmem import InMemoryChannel
+
+Kind = Literal["grpc", "trunk", "inmem"]
+TOKEN = "contract-token"  # noqa: S105 - a test's own
+
+
+@dataclass
+class Served:
+    """A live server and how to reach it; tests may put another server in its place."""
+
+    server: RpcServer
+
+    @property
+    def address(self) -> str:
+        """Host and port."""
+        return f"127.0.0.1:{self.server.port}"
+
+    def dial(self, transport: Transport, *, token: str = TOKEN, identity: str = "gateway") -> Channel:
+        """A new channel; the caller closes it."""
+        return dial(self.address, transport, identity=identity, token=token)
+
+
+async def start(handlers: Iterable[Handler], *, port: int = 0, limits: TrunkLimits | None = None) -> Served:
+    """Starts a server on loopback; the caller stops it."""
+    settings = RpcServerSettings(port=port, reflection=True)
+    server = RpcServer("peer", handlers, settings, clock=SystemClock(), token=TOKEN, limits=limits)
+    await server.start()
+    await server.set_serving(serving=True)
+    return Served(server)
+
+
+@asynccontextmanager
+async def connected(kind: Kind, handlers: Iterable[Handler], *, identity: str = "gateway") -> AsyncIterator[Channel]:
+    """A channel of that kind onto the handlers; everything is closed at the end. Needs a real loop unless inmem."""
+    if kind == "inmem":
+        channel: Channel = InMemoryChannel(handlers, identity=identity)
+        yield channel
+        await channel.close()
+        return
+    served = await start(handlers)
+    channel = served.dial(kind, identity=identity)
+    try:
+        yield channel
+    finally:
+        await channel.close()
+        await served.server.stop()
