@@ -101,7 +101,7 @@ class Valkey:
         return self._up
 
     async def command(self, *args: Any) -> Any:
-        """The store's reply to one command, e.g. `command("HGET", key, "worker")`; strings come back as bytes."""
+        """The reply to one command, as redis-py gives it, e.g. `command("HGET", key, "worker")`; strings are bytes."""
         if not self._up:
             raise self._unavailable("it failed a moment ago")
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()

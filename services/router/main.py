@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
+from libs.app import App, run_service
 from libs.clock import Clock
 from libs.rpc.api import Channel
+from libs.rpc.dial import dial
+from libs.rpc.server import RpcServer
+from libs.settings import load
+from libs.telemetry.metrics import Registry as MetricRegistry
+from libs.valkey import Valkey
+from services.router.adapters.bindings import ValkeyBindings
 from services.router.adapters.workers import FollowRule, WorkerFollower, sweep_forever
 from services.router.api import RouterApi
 from services.router.domain.binding_cache import BindingCache
 from services.router.domain.plan import PlanRule
 from services.router.domain.registry import Registry
+from services.router.metrics import RouterMetrics
 from services.router.ports import BindingStore
 from services.router.settings import RouterSettings
 from services.router.usecases.fleet import Fleet
 from services.router.usecases.placing import Placing, PlacingRule
+
+IDENTITY = "router"
 
 
 @dataclass(frozen=True)
@@ -29,6 +38,7 @@ class Ports:
     store: BindingStore
     dial: Callable[[str], Channel]
     clock: Clock
+    metrics: MetricRegistry
     random: Callable[[], float] = random.random
 
 
@@ -38,20 +48,7 @@ class Router:
 
     api: RouterApi
     fleet: Fleet
-    placing: Placing
-    cache: BindingCache
-    loops: list[Callable[[], Coroutine[Any, Any, None]]]
-
-    @asynccontextmanager
-    async def following(self) -> AsyncIterator[None]:
-        """Runs the loops until the block ends."""
-        tasks = [asyncio.create_task(loop(), name="router-loop") for loop in self.loops]
-        try:
-            yield
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+    loops: dict[str, Callable[[], Coroutine[Any, Any, None]]]
 
 
 def compose(settings: RouterSettings, ports: Ports) -> Router:
@@ -59,17 +56,52 @@ def compose(settings: RouterSettings, ports: Ports) -> Router:
     silence_seconds = settings.liveness.silence_ms / 1000
     fleet = Fleet(Registry(settings.workers, silence_seconds), ports.clock)
     cache = BindingCache(settings.bindings.cache_size_max, settings.bindings.cache_idle_seconds)
+    metrics = RouterMetrics(ports.metrics)
+    metrics.watch(fleet, cache, ports.store)
     plan = PlanRule(settings.placement.load_factor, settings.placement.places_max)
     rule = PlacingRule(plan, settings.bindings.recheck_seconds)
-    placing = Placing(fleet, cache, ports.store, rule, clock=ports.clock, random=ports.random)
+    placing = Placing(fleet, cache, ports.store, rule, metrics, clock=ports.clock, random=ports.random)
     follow = FollowRule(settings.liveness.redial_seconds, settings.liveness.reconnect_ms_max / 1000)
-    followers = [
-        WorkerFollower(address, ports.dial, fleet, follow, clock=ports.clock, random=ports.random)
+    followers = {
+        f"follow {address}": WorkerFollower(
+            address, ports.dial, fleet, follow, clock=ports.clock, random=ports.random
+        ).run
         for address in settings.workers
-    ]
+    }
 
     async def sweep() -> None:
         # An eighth of the limit: a frozen worker is out at 1.125 times of it.
         await sweep_forever(fleet, cache, silence_seconds / 8, ports.clock)
 
-    return Router(RouterApi(fleet, placing), fleet, placing, cache, [*(each.run for each in followers), sweep])
+    return Router(RouterApi(fleet, placing), fleet, {**followers, "sweep": sweep})
+
+
+async def build(settings: RouterSettings, stack: AsyncExitStack, app: App) -> None:
+    """Opens what a process needs. A store that is down delays nothing: bindings are uncertain until it answers."""
+    token = settings.internal_token()
+    valkey = Valkey(settings.valkey, app.clock)
+    stack.push_async_callback(valkey.close)
+    await valkey.ready()
+
+    def dial_worker(address: str) -> Channel:
+        return dial(address, settings.workers_transport, identity=IDENTITY, token=token)
+
+    store = ValkeyBindings(valkey, settings.bindings.ttl_seconds)
+    router = compose(settings, Ports(store, dial_worker, app.clock, app.telemetry.registry))
+    server = RpcServer(
+        IDENTITY, router.api.handlers(), settings.rpc, clock=app.clock, token=token, hooks=app.telemetry.hooks
+    )
+    app.serve(server)
+    for name, loop in router.loops.items():
+        app.spawn(loop(), name)
+    await server.start()
+
+
+def main() -> None:
+    """Runs the router until a signal."""
+    settings = load(RouterSettings)
+    run_service("router", settings, lambda stack, app: build(settings, stack, app))
+
+
+if __name__ == "__main__":
+    main()

@@ -22,3 +22,15 @@ class BindingStore(Protocol):
         timeout. Raises PlatformError(STORE_UNAVAILABLE), at once while the store is known to be down.
         """
         ...
+
+
+class Observer(Protocol):
+    """Counts what happens. Nothing blocks or raises."""
+
+    def placed(self, reason: str) -> None:
+        """A plan was made; `reason` of its first place (PlaceReason)."""
+        ...
+
+    def bound(self, outcome: str) -> None:
+        """The store was asked (BindingOutcome)."""
+        ...

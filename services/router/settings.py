@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from libs.rpc.dial import Transport
 from libs.rpc.settings import RpcServerSettings
-from libs.settings import ServiceSettings, SettingsGroup
+from libs.settings import LogSettings, ServiceSettings, SettingsGroup
 from libs.valkey import ValkeySettings
 
 
@@ -53,6 +53,8 @@ class RouterSettings(ServiceSettings):
 
     service: ClassVar[str] = "router"
 
+    # A line per Place would cost more than placing does, and the gateway has one per request; failures are logged.
+    log: LogSettings = LogSettings(access=False)
     rpc: RpcServerSettings = RpcServerSettings(port=8101)
     # host:port of each worker's RPC port. Empty: the router starts and has no model to offer.
     workers: tuple[str, ...] = ()

@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import structlog
 from headrace.inference.v1 import inference_pb2 as inference
 
 from libs.clock import Clock
 from libs.errors import PlatformError, Reason
 from libs.rpc.api import Channel, Stream
 from libs.rpc.method import method
+from libs.telemetry import get_logger
 from services.router import convert
 from services.router.domain.binding_cache import BindingCache
 from services.router.domain.registry import Verdict
@@ -26,7 +26,7 @@ SUBSCRIPTION_SECONDS = 86_400.0
 DESCRIBE_SECONDS = 1.0
 PAUSE_SECONDS_FIRST = 0.05
 
-_log = structlog.get_logger(__name__)
+_log = get_logger("router")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,20 @@ session that speaks while its worker is away moves; it stays where it went, for 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import NamedTuple
+
+
+class BindingOutcome(StrEnum):
+    """What came of asking the store about a session."""
+
+    # The stored binding holds.
+    STORED = "stored"
+    NEW = "new"
+    # Its worker cannot serve: it goes elsewhere.
+    MOVED = "moved"
+    # The store is down.
+    UNCERTAIN = "uncertain"
 
 
 class SessionKey(NamedTuple):

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from libs.clock import Clock
 from libs.errors import PlatformError, Reason
-from services.router.domain.binding import Binding, SessionKey
+from services.router.domain.binding import Binding, BindingOutcome, Bound, SessionKey
 from services.router.domain.binding_cache import BindingCache, Held
 from services.router.domain.catalog import Pool
 from services.router.domain.plan import Place, PlanRule, plan_bound, plan_new
 from services.router.domain.rendezvous import rank
 from services.router.domain.scorers.affinity import bound_worker, placement_key, usable
-from services.router.ports import BindingStore
+from services.router.ports import BindingStore, Observer
 from services.router.usecases.fleet import Fleet
 
 
@@ -57,6 +56,7 @@ class Placing:
         cache: BindingCache,
         store: BindingStore,
         rule: PlacingRule,
+        observer: Observer,
         *,
         clock: Clock,
         random: Callable[[], float],
@@ -68,9 +68,7 @@ class Placing:
         self._now = clock.monotonic
         self._random = random
         self._rechecks: set[asyncio.Task[None]] = set()
-        # Plain numbers, read when metrics are scraped: first places by reason, and what became of bindings.
-        self.placed: Counter[str] = Counter()
-        self.bindings: Counter[str] = Counter()
+        self._observer = observer
 
     async def place(self, query: PlaceQuery) -> Placement:
         """Waits for one or two store operations at most, and only for a session that is new here or has to move.
@@ -116,7 +114,7 @@ class Placing:
     def _done(self, places: list[Place], version: int, *, uncertain: bool, now: float) -> Placement:
         first = places[0]
         first.worker.placed(now)
-        self.placed[first.reason] += 1
+        self._observer.placed(first.reason)
         return Placement(places, version, uncertain)
 
     async def _settle(self, key: SessionKey, held: Held | None, pool: Pool, query: PlaceQuery) -> Held:
@@ -137,11 +135,11 @@ class Placing:
         bound = await self._store.bind(key, wanted, version)
         if bound.binding.worker not in pool.by_name:  # stored, and cannot serve this call
             bound = await self._store.bind(key, wanted, bound.binding.version)
-        self.bindings["stored" if not bound.written else "new" if bound.binding.version == 1 else "moved"] += 1
+        self._observer.bound(_outcome(bound))
         return bound.binding
 
     def _without_store(self, key: SessionKey, held: Held | None, wanted: str) -> Binding:
-        self.bindings["uncertain"] += 1
+        self._observer.bound(BindingOutcome.UNCERTAIN)
         now_held = self._cache.get(key, self._now())
         if held is None and now_held is not None:  # a call of the same session was faster
             return now_held.binding
@@ -161,3 +159,9 @@ class Placing:
             return
         if bound.binding != held.binding:
             self._cache.put(key, bound.binding, self._now())
+
+
+def _outcome(bound: Bound) -> BindingOutcome:
+    if not bound.written:
+        return BindingOutcome.STORED
+    return BindingOutcome.NEW if bound.binding.version == 1 else BindingOutcome.MOVED

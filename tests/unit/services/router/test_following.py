@@ -3,7 +3,10 @@
 import asyncio
 from contextlib import asynccontextmanager
 
+import pytest
+
 from libs.errors import PlatformError, Reason
+from libs.telemetry.metrics import Registry
 from libs.testing.clock import FakeClock
 from libs.testing.inmem import InMemoryChannel
 from libs.testing.loop import run
@@ -37,10 +40,15 @@ class Net:
 async def router_over(**workers):
     net = Net({f"{name}:1": worker for name, worker in workers.items()})
     settings = RouterSettings(workers=tuple(net.workers))
-    router = compose(settings, Ports(FakeStore(), net.dial, FakeClock(), lambda: 0.5))
-    async with router.following():
+    router = compose(settings, Ports(FakeStore(), net.dial, FakeClock(), Registry(), lambda: 0.5))
+    tasks = [asyncio.create_task(loop()) for loop in router.loops.values()]
+    try:
         await asyncio.sleep(0.01)
         yield router, net
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def live(router, model="m"):
@@ -158,11 +166,8 @@ def test_every_worker_lost_is_no_worker_and_an_unknown_name_is_not_found():
             net.kill("a:1")
             await asyncio.sleep(0.05)
             for model, reason in [("m", Reason.NO_WORKER), ("small", Reason.NO_WORKER), ("x", Reason.MODEL_NOT_FOUND)]:
-                try:
+                with pytest.raises(PlatformError) as caught:
                     router.fleet.pool(model, "")
-                except PlatformError as error:
-                    assert (error.reason, error.started) == (reason, False)
-                else:
-                    raise AssertionError(model)
+                assert (caught.value.reason, caught.value.started) == (reason, False)
 
     run(scenario())

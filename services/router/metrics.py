@@ -1,0 +1,68 @@
+"""The router's metrics. RPC durations and counts come with every service (libs.telemetry)."""
+
+from __future__ import annotations
+
+from collections import Counter as Count
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+from libs.telemetry.metrics import NO_LABELS, NoLabels, Registry
+from services.router.domain.binding_cache import BindingCache
+from services.router.domain.worker import WorkerState
+from services.router.ports import BindingStore
+from services.router.usecases.fleet import Fleet
+
+
+class ReasonLabels(NamedTuple):
+    """See PlaceReason."""
+
+    reason: str
+
+
+class OutcomeLabels(NamedTuple):
+    """See BindingOutcome."""
+
+    outcome: str
+
+
+class StateLabels(NamedTuple):
+    """See WorkerState."""
+
+    state: str
+
+
+class RouterMetrics:
+    """Declares the instruments; as an `Observer` it counts."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        # First places by reason: the share of "bound" is the share of calls that went to their cache.
+        self._placed = registry.counter("headrace_router_places_total", "Plans made, by first reason.", ReasonLabels)
+        # "moved" follows lost workers, "uncertain" a lost store.
+        self._bindings = registry.counter(
+            "headrace_router_bindings_total", "Sessions asked of the store, by outcome.", OutcomeLabels
+        )
+
+    def placed(self, reason: str) -> None:
+        """See Observer."""
+        self._placed.inc(ReasonLabels(reason))
+
+    def bound(self, outcome: str) -> None:
+        """See Observer."""
+        self._bindings.inc(OutcomeLabels(outcome))
+
+    def watch(self, fleet: Fleet, cache: BindingCache, store: BindingStore) -> None:
+        """Gauges that are read at each scrape."""
+        workers = self._registry.gauge("headrace_router_workers", "Workers of the settings, by state.", StateLabels)
+        for state in WorkerState:
+            workers.read_from(StateLabels(state), partial(_count, fleet, state))
+        self._gauge("headrace_router_sessions_cached", "Sessions known without the store.", lambda: len(cache))
+        self._gauge("headrace_router_store_up", "1 while the binding store answers.", lambda: store.up)
+
+    def _gauge(self, name: str, text: str, read: Callable[[], float]) -> None:
+        self._registry.gauge(name, text, NoLabels).read_from(NO_LABELS, read)
+
+
+def _count(fleet: Fleet, state: WorkerState) -> float:
+    return Count(worker.state for worker in fleet.workers)[state]
