@@ -8,6 +8,7 @@ from headrace.inference.v1 import inference_pb2
 from headrace.router.v1 import router_pb2
 
 from libs.errors import PlatformError
+from libs.rpc.api import Channel
 from libs.rpc.dial import dial
 from libs.rpc.method import method
 
@@ -20,9 +21,14 @@ DESCRIBE = method(_INFERENCE, "DescribeModel", inference_pb2.DescribeModelReques
 LIST_WORKERS = method(_ROUTER, "ListWorkers", router_pb2.ListWorkersRequest, router_pb2.ListWorkersResponse)
 
 
+def _channel(port: int, token_file: Path) -> Channel:
+    token = token_file.read_text(encoding="utf-8").strip()
+    return dial(f"127.0.0.1:{port}", "grpc", identity=IDENTITY, token=token)
+
+
 async def describe_worker(port: int, token_file: Path) -> str:
     """The boot id of the worker on this port; "" when it does not say. Raises OSError without a token."""
-    channel = dial(f"127.0.0.1:{port}", "grpc", identity=IDENTITY, token=token_file.read_text().strip())
+    channel = _channel(port, token_file)
     try:
         answer = await channel.call(DESCRIBE, inference_pb2.DescribeModelRequest(), timeout=TIMEOUT_SECONDS)
     except PlatformError:
@@ -34,7 +40,7 @@ async def describe_worker(port: int, token_file: Path) -> str:
 
 async def list_workers(port: int, token_file: Path) -> list[router_pb2.Worker]:
     """What the router on this port knows of each worker. Raises PlatformError, OSError without a token."""
-    channel = dial(f"127.0.0.1:{port}", "grpc", identity=IDENTITY, token=token_file.read_text().strip())
+    channel = _channel(port, token_file)
     try:
         answer = await channel.call(LIST_WORKERS, router_pb2.ListWorkersRequest(), timeout=TIMEOUT_SECONDS)
     finally:

@@ -22,12 +22,13 @@ class Interrupts:
 
     async def guard(self, work: Coroutine[Any, Any, T]) -> T:
         """Runs `work` under these rules; raises CancelledError when it was cut short."""
-        self._task = asyncio.create_task(work)
+        task = asyncio.create_task(work)
+        self._task = task
         loop = asyncio.get_running_loop()
         for name in SIGNALS:
             loop.add_signal_handler(name, self.interrupt)
         try:
-            return await self._task
+            return await task
         finally:
             for name in SIGNALS:
                 loop.remove_signal_handler(name)

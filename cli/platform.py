@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import fcntl
 import os
 import time
@@ -101,6 +100,5 @@ def _ports(config: Config) -> dict[str, tuple[int, str]]:
 
 async def wait_settled(supervisor: Supervisor) -> bool:
     """Waits until the platform answers (True) or what it needs has been given up (False)."""
-    while not supervisor.settled:
-        await asyncio.sleep(0.05)
+    await supervisor.settled.wait()
     return supervisor.state.ready

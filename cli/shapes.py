@@ -1,4 +1,4 @@
-"""Worker shapes as words: `--workers 2`, `--workers small=2`, `--workers small=1,large=1`, `--workers small+large=2`."""
+"""Worker shapes as words: `--workers 2`, `small=2`, `small=1,large=1`, `small+large=2`."""
 
 from __future__ import annotations
 

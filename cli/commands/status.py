@@ -87,7 +87,7 @@ def _show(state: PlatformState | None, workers: dict[str, dict[str, Any]]) -> No
         load = f"{routed['state']}, {routed['running']} running, {routed['waiting']} waiting" if routed else ""
         words = load if entry.state == "ready" else describe(entry)
         colour = Text(entry.state, style=COLOURS.get(entry.state, ""))
-        table.add_row(entry.name, colour, str(entry.pid or "–"), str(entry.port), entry.boot_id, words)
+        table.add_row(entry.name, colour, str(entry.pid or "-"), str(entry.port), entry.boot_id, words)
     screen = console()
     screen.print(f"{'answers' if state.ready else 'does not answer'} at {state.rest}/v1 and gRPC {state.grpc}")
     screen.print(table)

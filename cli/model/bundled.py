@@ -6,9 +6,9 @@ import asyncio
 import fcntl
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
+from typing import TextIO
 
 from cli.config import BUNDLED_MODEL
 from cli.errors import CliError
@@ -23,14 +23,15 @@ DISK_BYTES_NEEDED = 600 * 1024 * 1024
 Note = Callable[[str], None]
 
 
-def shared_cache() -> Path:
-    """Where clones of one user find each other's models. It is used where the user has made it."""
+def shared_cache() -> Path | None:
+    """Where clones of one user find each other's models; None where the user has not made that directory."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "headrace" / "models"
+    cache = Path(base) / "headrace" / "models"
+    return cache if cache.is_dir() else None
 
 
 async def bundled_fault(models: Path) -> str:
-    """ "" when the model below `models` is whole, else what is wrong with it."""
+    """What is wrong with the model below `models`; empty when it is whole."""
     return await asyncio.to_thread(fault, models / BUNDLED_MODEL, SHA256, RECIPE)
 
 
@@ -39,17 +40,16 @@ async def ensure_bundled_model(models: Path, progress: Progress, note: Note) -> 
 
     Raises CliError when the model can be neither found nor made.
     """
-    target = models / BUNDLED_MODEL
-    models.mkdir(parents=True, exist_ok=True)
-    with _one_at_a_time(models / ".lock"):
+    with await asyncio.to_thread(_one_at_a_time, models):
         problem = await bundled_fault(models)
-        if problem and target.exists():
-            note(f"{target} is made again: {problem}")
-        if problem and not await _copy(shared_cache(), models, note):
-            await _make(models, progress, note)
-            if shared_cache().is_dir():
-                await _copy(models, shared_cache(), note)
-    return target
+        if problem:
+            note(f"{models / BUNDLED_MODEL} is made: {problem}.")
+            cache = await asyncio.to_thread(shared_cache)
+            if cache is None or not await _copy(cache, models, note):
+                await _make(models, progress, note)
+                if cache is not None:
+                    await _copy(models, cache, note)
+    return models / BUNDLED_MODEL
 
 
 async def _make(models: Path, progress: Progress, note: Note) -> None:
@@ -66,7 +66,7 @@ async def _make(models: Path, progress: Progress, note: Note) -> None:
 
 
 async def _copy(here: Path, there: Path, note: Note) -> bool:
-    """Copies a whole model between directories of models; False when there is none to copy or it cannot be done."""
+    """Copies a whole model from one directory of models to another; False where there is none or it fails."""
     if await bundled_fault(here):
         return False
     try:
@@ -93,8 +93,9 @@ def _put(partial: Path, target: Path) -> None:
     partial.replace(target)
 
 
-@contextmanager
-def _one_at_a_time(path: Path) -> Iterator[None]:
-    with path.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+def _one_at_a_time(models: Path) -> TextIO:
+    """Waits for another process that makes the same model; the lock lasts until the file is closed."""
+    models.mkdir(parents=True, exist_ok=True)
+    lock = (models / ".lock").open("w")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    return lock

@@ -27,11 +27,10 @@ _BAR = re.compile(r"(?P<stage>[A-Z][A-Za-z -]+?)(?: GGUF tensors\.\.\.)?:\s+(?P<
 
 def parse_bar(text: str) -> float | None:
     """Share of the whole conversion (0..1) that a piece of tqdm output stands for; None for other text."""
-    found = None
-    for found in _BAR.finditer(text):
-        pass
-    if found is None or found["stage"] not in STAGES:
+    bars = list(_BAR.finditer(text))
+    if not bars or bars[-1]["stage"] not in STAGES:
         return None
+    found = bars[-1]
     begin, end = STAGES[found["stage"]]
     return begin + (end - begin) * int(found["percent"]) / 100
 

@@ -37,7 +37,7 @@ def seal(directory: Path, source_sha256: str, recipe: int) -> None:
 
 
 def fault(directory: Path, source_sha256: str, recipe: int) -> str:
-    """ "" when the directory holds exactly what its manifest says, made from this source by this recipe; else why not."""
+    """What is wrong with the directory; empty when it is whole and made from this source by this recipe."""
     if not directory.exists():
         return "it is not there"
     try:

@@ -22,8 +22,11 @@ OUTPUT_SECONDS_MAX = 1.0
 class Child:
     """One life of a process. `started_at` (epoch seconds) tells it from a later process with the same pid."""
 
-    def __init__(self, process: asyncio.subprocess.Process, on_line: Callable[[str], None]) -> None:
+    def __init__(
+        self, process: asyncio.subprocess.Process, output: asyncio.StreamReader, on_line: Callable[[str], None]
+    ) -> None:
         self._process = process
+        self._output = output
         self.pid = process.pid
         self.started_at = start_time(process.pid) or 0.0
         self._pump = asyncio.create_task(self._read(on_line), name=f"log-{process.pid}")
@@ -47,12 +50,9 @@ class Child:
         kill_group(self.pid)
 
     async def _read(self, on_line: Callable[[str], None]) -> None:
-        stream = self._process.stdout
-        if stream is None:
-            return
         while True:
             try:
-                raw = await stream.readline()
+                raw = await self._output.readline()
             except ValueError:  # longer than the limit; asyncio has dropped what it held
                 on_line("(a line over 64 KiB was left out)")
                 continue
@@ -63,16 +63,28 @@ class Child:
 
 async def spawn(spec: ProcessSpec, on_line: Callable[[str], None]) -> Child:
     """Starts the process of `spec`; raises OSError where that is impossible."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-IS", str(LAUNCHER), str(os.getpid()), *spec.argv),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        env={**os.environ, **spec.environment},
-        start_new_session=True,
-        limit=LINE_BYTES_MAX,
-    )
-    return Child(process, on_line)
+    # A pipe of our own: with asyncio's, `wait` returns only when every grandchild has closed it too.
+    read_end, write_end = os.pipe()
+    output = await _reader(read_end)
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-IS", str(LAUNCHER), str(os.getpid()), *spec.argv),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=write_end,
+            stderr=asyncio.subprocess.STDOUT,
+            env={**os.environ, **spec.environment},
+            start_new_session=True,
+        )
+    finally:
+        os.close(write_end)
+    return Child(process, output, on_line)
+
+
+async def _reader(descriptor: int) -> asyncio.StreamReader:
+    reader = asyncio.StreamReader(limit=LINE_BYTES_MAX)
+    pipe = os.fdopen(descriptor, "rb", buffering=0)
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
+    return reader
 
 
 def kill_group(leader: int) -> None:

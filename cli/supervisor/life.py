@@ -41,7 +41,7 @@ class Life:
         """A process was spawned."""
         self._move(State.STARTING, now)
 
-    def probed(self, serving: bool, now: float) -> None:
+    def probed(self, now: float, *, serving: bool) -> None:
         """Its health was asked. A process that has served and does not now is not the same as one that starts."""
         if self.state not in (State.STARTING, State.READY, State.NOT_SERVING):
             return

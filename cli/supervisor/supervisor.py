@@ -33,7 +33,8 @@ class Supervisor:
         is_ready: Callable[[], Awaitable[bool]],
     ) -> None:
         self.state = state
-        self.ready = asyncio.Event()
+        # Nothing more comes of waiting: the platform answers, or what it needs has been given up.
+        self.settled = asyncio.Event()
         self._onlooker = onlooker
         self._clock = clock
         self._save = save
@@ -45,13 +46,6 @@ class Supervisor:
 
     def __getitem__(self, name: str) -> Watched:
         return self._watched[name]
-
-    @property
-    def settled(self) -> bool:
-        """True when nothing more will come of waiting: the platform answers, or what it needs has been given up."""
-        if self.state.ready:
-            return True
-        return any(self._given_up(kind) for kind in DRAIN_ORDER)
 
     def _given_up(self, kind: str) -> bool:
         states = [watched.life.state for watched in self._watched.values() if watched.spec.kind == kind]
@@ -93,13 +87,14 @@ class Supervisor:
         while True:
             with suppress(OSError):
                 self._mark_ready(await self._is_ready())
+            if self.state.ready or any(self._given_up(kind) for kind in DRAIN_ORDER):
+                self.settled.set()
             self._onlooker.tick(self.state)
             await self._clock.sleep(TICK_SECONDS)
 
     def _mark_ready(self, ready: bool) -> None:
         if ready != self.state.ready:
             self.state.ready = ready
-            (self.ready.set if ready else self.ready.clear)()
             self._save(self.state)
 
     def _changed(self, watched: Watched) -> None:

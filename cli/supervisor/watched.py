@@ -133,7 +133,7 @@ class Watched:
     async def _probe(self) -> None:
         while True:
             serving, boot_id = await self.spec.probe()
-            self.life.probed(serving, self._now())
+            self.life.probed(self._now(), serving=serving)
             if serving:
                 self.answered.set()
             if boot_id:

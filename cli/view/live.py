@@ -90,7 +90,7 @@ class LiveView:
             table.add_row(
                 Text(process.name, style=self._lane(process.name)),
                 Text(process.state, style=COLOURS.get(process.state, "")),
-                str(process.pid or "–"),
+                str(process.pid or "-"),
                 str(process.port),
                 self._last_column(process),
             )

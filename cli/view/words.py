@@ -19,22 +19,17 @@ LANES = ("cyan", "magenta", "blue", "yellow", "green", "bright_cyan", "bright_ma
 
 def describe(process: ProcessState) -> str:
     """One line on a state, with what to do where something is to be done."""
-    match process.state:
-        case "waiting":
-            return "waits for its turn"
-        case "backoff":
-            return f"ended ({exit_words(process.last_exit)}); is started again, restart {process.restarts}"
-        case "failed":
-            return f"given up ({exit_words(process.last_exit)}); correct the cause, then start headrace again"
-        case "not_serving":
-            return f"runs but does not serve; see {process.log}"
-        case "ready":
-            again = f", restart {process.restarts}" if process.restarts else ""
-            return f"pid {process.pid}, port {process.port}{again}"
-        case "starting":
-            return f"pid {process.pid}"
-        case _:
-            return ""
+    ended = exit_words(process.last_exit)
+    again = f", restart {process.restarts}" if process.restarts else ""
+    words = {
+        "waiting": "waits for its turn",
+        "starting": f"pid {process.pid}{again}",
+        "ready": f"pid {process.pid}, port {process.port}{again}",
+        "not_serving": f"runs but does not serve; see {process.log}",
+        "backoff": f"ended ({ended}); is started again{again}",
+        "failed": f"given up ({ended}); correct the cause, then start headrace again",
+    }
+    return words.get(process.state, "")
 
 
 def exit_words(code: int | None) -> str:
