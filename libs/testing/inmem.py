@@ -111,8 +111,14 @@ class InMemoryChannel:
         task = asyncio.ensure_future(serve_into(outlet, self._dispatcher, handler, copy, info))
         entry = (outlet, task)
         self._open.add(entry)
-        task.add_done_callback(lambda _: self._open.discard(entry))
+        task.add_done_callback(lambda done: self._over(entry, done))
         return InMemoryStream(outlet, task)
+
+    def _over(self, entry: tuple[Outlet, asyncio.Task[None]], done: asyncio.Task[None]) -> None:
+        self._open.discard(entry)
+        if not done.cancelled():
+            # Read here: a caller that was told by the outlet (deadline, loss) does not ask the task again.
+            done.exception()
 
     async def close(self) -> None:
         """See Channel."""
