@@ -94,7 +94,7 @@ class Owners(Protocol):
 
 
 class Observer(Protocol):
-    """Learns of every call that has ended (log line, span, metrics). Must be quick; never raises."""
+    """Learns of every call that has ended, for metrics. Must be quick; never raises."""
 
     def ended(self, record: CallRecord) -> None:
         """Called once per call, whatever its end."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +14,6 @@ from libs.resilience.retry_budget import RetryBudget
 from libs.rpc.api import Channel
 from libs.rpc.dial import dial
 from services.gateway.adapters.catalog import WatchedCatalog
-from services.gateway.adapters.explain import Explain
 from services.gateway.adapters.router import RpcRouter
 from services.gateway.adapters.tokenizer_disk import TokenizerDisk
 from services.gateway.adapters.tokenizers import FetchedEncoders
@@ -54,7 +53,6 @@ async def open_pipeline(
     clock: Clock,
     *,
     observers: Sequence[Observer] = (),
-    trace: Callable[[], Mapping[str, str]] = dict,
     dialler: Dial | None = None,
 ) -> ChatPipeline:
     """The pipeline, watching the catalog; it is closed with the stack. Returns at once: see `ready`."""
@@ -82,7 +80,7 @@ async def open_pipeline(
         clock=clock,
         margin_seconds=options.margin_seconds,
     )
-    return ChatPipeline(services, observers=(Explain(), *observers), trace=trace)
+    return ChatPipeline(services, observers)
 
 
 async def _stop(task: asyncio.Task[None]) -> None:

@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 from headrace.inference.v1.inference_pb2 import GenerateResponse
 
 from libs.errors import PlatformError, Reason
 from libs.rpc.api import Stream
+from libs.telemetry import Span, tracer
+from libs.telemetry.tracing import NO_SPAN
 from services.gateway.domain.models import ModelInfo
 from services.gateway.domain.turns import ChatRequest, Principal
 from services.gateway.events import Event
 from services.gateway.ports import Observer
 from services.gateway.usecases.call import Call, Services
+from services.gateway.usecases.explain import Explain
 
 
 class ChatPipeline:
-    """The pipeline under every wire protocol; one object for all calls of the process.
+    """The pipeline under every wire protocol; one object for all calls of the process."""
 
-    `trace` returns the trace context to pass on, {} when tracing is off.
-    """
-
-    def __init__(
-        self,
-        services: Services,
-        *,
-        observers: Sequence[Observer] = (),
-        trace: Callable[[], Mapping[str, str]] = dict,
-    ) -> None:
+    def __init__(self, services: Services, observers: Sequence[Observer] = ()) -> None:
         self._services = services
         self._observers = tuple(observers)
-        self._trace = trace
+        self._explain = Explain()
 
     async def chat(
         self, request: ChatRequest, principal: Principal, *, request_id: str, deadline: float
@@ -41,7 +35,9 @@ class ChatPipeline:
         iterator, or close the iterator between two steps. Raises PlatformError: before `Started` nothing was sent,
         later the answer is interrupted.
         """
-        metadata = {"x-request-id": request_id, "x-headrace-tenant": principal.tenant, **self._trace()}
+        # Not made current: a generator's steps may run in different contexts.
+        span = tracer.start("chat") if tracer.enabled else NO_SPAN
+        metadata = {"x-request-id": request_id, "x-headrace-tenant": principal.tenant, **span.carry()}
         call = Call(self._services, request, principal, request_id=request_id, deadline=deadline, metadata=metadata)
         failure = Reason.CANCELLED.value
         try:
@@ -68,14 +64,15 @@ class ChatPipeline:
             failure = error.reason.value
             raise
         finally:
-            self._close(call, failure)
+            self._close(call, failure, span)
 
-    def _close(self, call: Call, failure: str) -> None:
+    def _close(self, call: Call, failure: str, span: Span) -> None:
         record = call.record
         if failure:
             call.note()
             record.ended_at = self._services.clock.monotonic()
             record.error = failure
+        self._explain.ended(record, span)
         for observer in self._observers:
             observer.ended(record)
 

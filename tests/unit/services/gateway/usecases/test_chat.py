@@ -10,6 +10,7 @@ from tokenizers import Tokenizer
 
 from libs.chat_template import unpack
 from libs.errors import Reason
+from libs.telemetry import Span, tracer
 from libs.testing.loop import run
 from services.gateway.domain.turns import (
     ChatRequest,
@@ -476,13 +477,56 @@ def test_ignored_fields_are_reported(tmp_path):
     run(scenario())
 
 
-def test_the_trace_goes_with_every_hop(tmp_path):
+class Backend:
+    """Keeps what spans were told."""
+
+    def __init__(self):
+        self.spans = []
+
+    def start(self, name, kind, parent, attributes):
+        self.spans.append(TracedSpan())
+        return self.spans[-1]
+
+    def carry(self):
+        return {}
+
+    def ids(self):
+        return None
+
+
+class TracedSpan(Span):
+    def __init__(self):
+        self.attributes, self.events, self.ends = {}, [], 0
+
+    def set(self, attributes):
+        self.attributes |= attributes
+
+    def event(self, name, attributes=None):
+        self.events.append(attributes)
+
+    def carry(self):
+        return {"traceparent": "00-abc-def-01"}
+
+    def end(self):
+        self.ends += 1
+
+
+def test_the_trace_goes_with_every_hop_and_tells_the_story_without_the_prompt(tmp_path):
     async def scenario():
-        async with World([Worker("a")], tmp_path) as world:
-            world.pipeline._trace = lambda: {"traceparent": "00-abc-def-01"}
-            await world.answer()
-            for _, info in (*world.router.places, *world.workers["a"].requests):
-                assert info.metadata["traceparent"] == "00-abc-def-01"
+        backend = Backend()
+        tracer.use(backend)
+        try:
+            async with World([Worker("a", [("die", 2)]), Worker("b")], tmp_path) as world:
+                await world.answer(ask("a secret question", session=MINE))
+                calls = [*world.router.places, *world.workers["a"].requests, *world.workers["b"].requests]
+                assert {info.metadata["traceparent"] for _, info in calls} == {"00-abc-def-01"}
+        finally:
+            tracer.use(None)
+        (span,) = backend.spans
+        assert (span.ends, span.attributes["headrace.worker"], span.attributes["headrace.resumes"]) == (1, "b", 1)
+        assert span.attributes["gen_ai.conversation.id"] == "s1"
+        assert span.events == [{"headrace.worker": "a", "outcome": "lost", "error.type": "WORKER_LOST"}]
+        assert "secret" not in repr((span.attributes, span.events))
 
     run(scenario())
 
