@@ -2,36 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from services.inference.domain.model import Capabilities, Capacity, EngineLoad
+from services.inference.domain.output.tokens import Step, TokenLogprobs
 from services.inference.domain.request import MessagesWork, Sampling, TokenWork
-
-
-@dataclass(slots=True)
-class TokenLogprobs:
-    """Candidates at one output position, the chosen token first: (token id, token bytes, logprob)."""
-
-    top: list[tuple[int, bytes, float]]
-
-
-@dataclass(slots=True)
-class Step:
-    """What one engine step brought for one choice. `finish`: None, "stop" (EOS or stop token) or "length".
-
-    `cached_tokens` is set on the first step of a choice; `logprobs` has one entry per token when asked for. With
-    "stop", the token that stopped it is the last one and no text; `stop_token` is set when `stop_token_ids` named it.
-    """
-
-    choice: int
-    token_ids: Sequence[int]
-    finish: str | None = None
-    logprobs: list[TokenLogprobs] = field(default_factory=list)
-    cached_tokens: int | None = None
-    queue_seconds: float | None = None
-    stop_token: int | None = None
 
 
 class StepSink(Protocol):

@@ -1,0 +1,129 @@
+"""A model's directory: tokenizer files, digests, and what its template does to a session's prompts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from libs.chat_template import ChatTemplate, PromptEncoder, load_tokenizer, unpack
+from services.inference.domain.model import PrefixStability
+
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json")
+PART_BYTES = 256 * 1024
+_WEIGHTS = ("*.safetensors", "*.bin", "*.gguf")
+_SAMPLE_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """What a worker knows of its model without an engine. `files` are those that gateways fetch."""
+
+    files: Mapping[str, bytes]
+    tokenizer: Tokenizer
+    template: ChatTemplate
+    encoder: PromptEncoder
+    tokenizer_digest: str
+    model_digest: str
+    window_tokens: int
+
+    @classmethod
+    def load(cls, path: Path, adapters: tuple[str, ...] = (), window_tokens: int = 0) -> ModelFiles:
+        """Reads the directory. Raises ValueError, with what to do, when something is missing.
+
+        `window_tokens` 0 = what the model's config.json says.
+        """
+        if not path.is_dir():
+            raise ValueError(f"{path} is no model directory: run `headrace up` once, or set --model.path")
+        files = {name: (path / name).read_bytes() for name in TOKENIZER_FILES if (path / name).is_file()}
+        tokenizer = load_tokenizer(files)
+        digest = tokenizer_digest(files)
+        return cls(
+            files,
+            tokenizer,
+            ChatTemplate.load(files, tokenizer),
+            PromptEncoder(tokenizer),
+            digest,
+            model_digest(path, digest, adapters),
+            window_tokens or _window(path),
+        )
+
+    def parts(self) -> Iterator[tuple[str, bytes, int]]:
+        """(file, part, bytes of the file), file after file; an empty file is one empty part."""
+        for name, content in self.files.items():
+            for start in range(0, max(len(content), 1), PART_BYTES):
+                yield name, content[start : start + PART_BYTES], len(content)
+
+    def count(self, messages: list[dict[str, Any]], tools: list[dict[str, Any]]) -> tuple[str, list[int]]:
+        """Text and token ids of a prompt. Raises PlatformError as ChatTemplate.render."""
+        rendered = self.template.render(messages, tools, now=datetime.now(UTC))
+        return rendered.text, unpack(self.encoder.encode(rendered).packed)
+
+
+def tokenizer_digest(files: Mapping[str, bytes]) -> str:
+    """SHA-256 over names and contents, hex."""
+    digest = hashlib.sha256()
+    for name in sorted(files):
+        digest.update(f"{name}\0{len(files[name])}\0".encode() + files[name])
+    return digest.hexdigest()
+
+
+def model_digest(path: Path, tokenizer: str, adapters: tuple[str, ...]) -> str:
+    """SHA-256 over weights, config, tokenizer, template and adapters, hex.
+
+    Of a weights file its size, first and last MiB count: its header names every tensor, and reading 100 GB at each
+    start would take minutes.
+    """
+    digest = hashlib.sha256(tokenizer.encode())
+    config = path / "config.json"
+    if config.is_file():
+        digest.update(config.read_bytes())
+    for weights in sorted(found for pattern in _WEIGHTS for found in path.glob(pattern)):
+        digest.update(f"{weights.name}\0{weights.stat().st_size}\0".encode())
+        with weights.open("rb") as file:
+            digest.update(file.read(_SAMPLE_BYTES))
+            file.seek(max(0, weights.stat().st_size - _SAMPLE_BYTES))
+            digest.update(file.read())
+    digest.update("\0".join(adapters).encode())
+    return digest.hexdigest()
+
+
+def prefix_stability(template: ChatTemplate, encoder: PromptEncoder, tokenizer: Tokenizer) -> PrefixStability:
+    """What of a prompt the next prompt of a session starts with, found by rendering a few turns.
+
+    FULL: input and answer, as the engine wrote it; INPUT: the input only; NONE: not even that.
+    """
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    answer = " Blue, because of Rayleigh scattering."
+
+    def ids(count: int, *, prompt: bool) -> list[int]:
+        turns = [
+            {"role": "system", "content": "Be brief."},
+            {"role": "user", "content": "Which colour is the sky?"},
+            {"role": "assistant", "content": answer.strip()},
+            {"role": "user", "content": "Why?"},
+        ]
+        return unpack(encoder.encode(template.render(turns[:count], add_generation_prompt=prompt, now=now)).packed)
+
+    first, second = ids(2, prompt=True), ids(4, prompt=True)
+    if second[: len(first)] != first:
+        return PrefixStability.NONE
+    written = tokenizer.encode(answer.strip(), add_special_tokens=False).ids
+    return PrefixStability.FULL if second[len(first) :][: len(written)] == written else PrefixStability.INPUT
+
+
+def _window(path: Path) -> int:
+    config = path / "config.json"
+    found = json.loads(config.read_bytes()) if config.is_file() else {}
+    window = found.get("max_position_embeddings") or found.get("text_config", {}).get("max_position_embeddings")
+    if not isinstance(window, int):
+        raise ValueError(  # noqa: TRY004 - the file is wrong, not a type of ours
+            f"{config} names no context window: set --model.window_tokens"
+        )
+    return window

@@ -1,0 +1,197 @@
+"""The handlers of InferenceService, served over gRPC and trunk alike."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from headrace.inference.v1 import inference_pb2 as pb
+
+from libs.errors import PlatformError, Reason
+from libs.rpc.api import CallInfo, Handler, Responder
+from libs.rpc.method import method
+from services.inference import convert
+from services.inference.domain.model import Capabilities, Capacity, ModelCard
+from services.inference.domain.output.delta import Delta
+from services.inference.domain.tools import openai_tools
+from services.inference.usecases.activity import Activity
+from services.inference.usecases.generate import GenerateTokens
+from services.inference.usecases.relay import RelayMessages
+from services.inference.usecases.watch import State, StateBoard
+
+_SERVICE = pb.DESCRIPTOR.services_by_name["InferenceService"]
+GENERATE = method(_SERVICE, "Generate", pb.GenerateRequest, pb.GenerateResponse)
+DESCRIBE_MODEL = method(_SERVICE, "DescribeModel", pb.DescribeModelRequest, pb.DescribeModelResponse)
+FETCH_TOKENIZER = method(_SERVICE, "FetchTokenizer", pb.FetchTokenizerRequest, pb.FetchTokenizerResponse)
+RENDER = method(_SERVICE, "Render", pb.RenderRequest, pb.RenderResponse)
+COUNT = method(_SERVICE, "Count", pb.CountRequest, pb.CountResponse)
+WATCH_STATE = method(_SERVICE, "WatchState", pb.WatchStateRequest, pb.WatchStateResponse)
+DRAIN = method(_SERVICE, "Drain", pb.DrainRequest, pb.DrainResponse)
+
+
+class PromptCounter(Protocol):
+    """Renders messages for inspection. Raises PlatformError."""
+
+    @property
+    def estimated(self) -> bool:
+        """True when the counts are not the engine's own."""
+        ...
+
+    def count(self, messages: list[dict[str, Any]], tools: list[dict[str, Any]]) -> tuple[str, list[int], int]:
+        """Prompt text, its token ids (empty where unknown), and how many there are."""
+        ...
+
+
+class TokenizerParts(Protocol):
+    """The files that gateways fetch."""
+
+    def parts(self) -> Any:
+        """Iterates over (file, part, bytes of the file)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Served:
+    """What the handlers serve. Exactly one of `generate` and `relay` is set; `files` None = no tokenizer."""
+
+    card: ModelCard
+    capabilities: Capabilities
+    capacity: Capacity
+    activity: Activity
+    board: StateBoard
+    counter: PromptCounter
+    drain: Callable[[float, bool], None]
+    generate: GenerateTokens | None = None
+    relay: RelayMessages | None = None
+    files: TokenizerParts | None = None
+
+
+class InferenceApi:
+    """One method per RPC."""
+
+    def __init__(self, served: Served) -> None:
+        self._of = served
+
+    def handlers(self) -> list[Handler]:
+        """All methods, for RpcServer and InMemoryChannel."""
+        generate = self.generate if self._of.generate else self.relay
+        return [
+            Handler(GENERATE, generate),
+            Handler(DESCRIBE_MODEL, self.describe_model),
+            Handler(FETCH_TOKENIZER, self.fetch_tokenizer),
+            Handler(RENDER, self.render),
+            Handler(COUNT, self.count),
+            Handler(WATCH_STATE, self.watch_state),
+            Handler(DRAIN, self.drain),
+        ]
+
+    async def generate(
+        self, request: pb.GenerateRequest, responder: Responder[pb.GenerateResponse], _info: CallInfo
+    ) -> None:
+        """Streams a token engine's answer; the engine's steps push it, this task only waits for the end."""
+        generate = self._of.generate
+        assert generate is not None  # noqa: S101 - handlers() chose
+        generate.check(request.model, request.model_digest)
+        epoch, send, response = request.epoch, responder.send, convert.response
+        running = generate.start(convert.token_work(request), lambda delta: send(response(delta, epoch)))
+        responder.on_cancel(running.cancel)
+        try:
+            await running.done
+        finally:
+            running.cancel()
+
+    async def relay(
+        self, request: pb.GenerateRequest, responder: Responder[pb.GenerateResponse], _info: CallInfo
+    ) -> None:
+        """Streams a message engine's answer."""
+        relay = self._of.relay
+        assert relay is not None  # noqa: S101 - handlers() chose
+        relay.check(request.model, request.model_digest)
+        work = convert.messages_work(request)
+
+        def emit(delta: Delta) -> None:
+            responder.send(convert.response(delta, request.epoch))
+
+        task = asyncio.current_task()
+        if task is not None:
+            responder.on_cancel(task.cancel)  # type: ignore[arg-type]
+        await relay.run(work, emit, responder.ready)
+
+    async def describe_model(self, _request: pb.DescribeModelRequest, _info: CallInfo) -> pb.DescribeModelResponse:
+        """What the worker serves."""
+        return convert.describe(self._of.card, self._of.capabilities, self._of.capacity)
+
+    async def fetch_tokenizer(
+        self, request: pb.FetchTokenizerRequest, responder: Responder[pb.FetchTokenizerResponse], _info: CallInfo
+    ) -> None:
+        """The tokenizer's files in parts, as fast as the caller takes them."""
+        if self._of.files is None or request.tokenizer_digest not in {"", self._of.card.tokenizer_digest}:
+            raise PlatformError(
+                Reason.NOT_FOUND,
+                f"this worker has no tokenizer {request.tokenizer_digest[:12]!r}: ask DescribeModel for its digest",
+                started=False,
+                param="tokenizer_digest",
+            )
+        for name, part, total in self._of.files.parts():
+            responder.send(pb.FetchTokenizerResponse(file=name, part=part, total_bytes=total))
+            await responder.ready()
+
+    async def render(self, request: pb.RenderRequest, _info: CallInfo) -> pb.RenderResponse:
+        """The prompt, for inspection."""
+        text, ids, _ = self._count(request)
+        return pb.RenderResponse(text=text, token_ids=ids, estimated=self._of.counter.estimated)
+
+    async def count(self, request: pb.CountRequest, _info: CallInfo) -> pb.CountResponse:
+        """How long the prompt is."""
+        _, _, tokens = self._count(request)
+        return pb.CountResponse(tokens=tokens, estimated=self._of.counter.estimated)
+
+    def _count(self, request: pb.RenderRequest | pb.CountRequest) -> tuple[str, list[int], int]:
+        tools = openai_tools(convert.tools_of(request.tools))
+        return self._of.counter.count(convert.messages(request.turns), tools)
+
+    async def watch_state(
+        self, request: pb.WatchStateRequest, responder: Responder[pb.WatchStateResponse], _info: CallInfo
+    ) -> None:
+        """The present state, then every one, until the caller leaves."""
+        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def end() -> None:
+            if not ended.done():
+                ended.set_result(None)
+
+        def tell(state: State, *, snapshot: bool = False) -> None:
+            try:
+                responder.send(self._state(state, snapshot=snapshot))
+            except PlatformError:
+                end()
+
+        board, boot_id = self._of.board, self._of.card.boot_id
+        responder.on_cancel(end)
+        if request.boot_id != boot_id or request.after_sequence != board.state.sequence:
+            tell(board.state, snapshot=True)
+        leave = board.watch(tell, end)
+        try:
+            await ended
+        finally:
+            leave()
+
+    async def drain(self, request: pb.DrainRequest, _info: CallInfo) -> pb.DrainResponse:
+        """Begins the drain and returns at once."""
+        running = self._of.activity.running
+        self._of.drain(request.grace_ms / 1000, request.hand_over)
+        return pb.DrainResponse(running=running)
+
+    def _state(self, state: State, *, snapshot: bool) -> pb.WatchStateResponse:
+        return pb.WatchStateResponse(
+            boot_id=self._of.card.boot_id,
+            sequence=state.sequence,
+            snapshot=snapshot,
+            running=state.running,
+            waiting=state.waiting,
+            kv_use=state.kv_use,
+            draining=state.draining,
+            healthy=state.healthy,
+        )

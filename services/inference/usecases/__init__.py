@@ -1,0 +1,1 @@
+"""What a worker does: generates, tells its state, drains."""

@@ -1,0 +1,163 @@
+"""Generate with a token engine: one `Generation` per call, driven by engine steps, without a task per token."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from libs.clock import Clock
+from libs.errors import PlatformError, Reason
+from services.inference.domain.admission import (
+    check_address,
+    check_capabilities,
+    check_sampling,
+    check_window,
+    with_forced_tools,
+)
+from services.inference.domain.model import Capabilities, ModelCard
+from services.inference.domain.output.delta import Delta, Usage
+from services.inference.domain.output.tokens import Step
+from services.inference.domain.request import TokenWork
+from services.inference.ports import TokenEngine
+from services.inference.usecases.activity import Activity
+from services.inference.usecases.outputs import Outputs
+
+Emit = Callable[[Delta], None]
+
+
+class GenerateTokens:
+    """Admits work and starts it. Nothing here blocks: a refusal comes within the tick."""
+
+    def __init__(
+        self,
+        engine: TokenEngine,
+        card: ModelCard,
+        capabilities: Capabilities,
+        outputs: Outputs,
+        activity: Activity,
+        clock: Clock,
+    ) -> None:
+        self._engine, self._card, self._can = engine, card, capabilities
+        self._outputs, self._activity, self._clock = outputs, activity, clock
+
+    def check(self, model: str, model_digest: str) -> None:
+        """Refuses a request that belongs elsewhere, before it is even decoded. Raises PlatformError."""
+        self._activity.check_open()
+        check_address(self._card, model, model_digest)
+
+    def start(self, work: TokenWork, emit: Emit) -> Generation:
+        """Submits the work; deltas go to `emit`, the end to `Generation.done`. Raises PlatformError (not started)."""
+        self._activity.check_open()
+        check_sampling(work.common.sampling)
+        check_capabilities(work.common, self._can, resumes=bool(work.resume))
+        check_window(work, self._card.window_tokens)
+        # The window and the limits above bound what the parsers and the replay below may cost.
+        work = TokenWork(with_forced_tools(work.common), work.prompt, work.cache_salt, work.resume)
+        generation = Generation(work, self._engine, self._outputs, emit, self._activity, self._clock)
+        generation.submit()
+        return generation
+
+
+class Generation:
+    """One running call: the engine's StepSink."""
+
+    def __init__(
+        self, work: TokenWork, engine: TokenEngine, outputs: Outputs, emit: Emit, activity: Activity, clock: Clock
+    ) -> None:
+        self._work, self._engine, self._emit = work, engine, emit
+        self._activity, self._clock = activity, clock
+        self._choices = outputs.choices(work)
+        self._usage = Usage(prompt_tokens=len(work.prompt))
+        self._before = sum(choice.tokens for choice in self._choices)
+        self._open = sum(choice.finish is None for choice in self._choices)
+        self._began = clock.monotonic()
+        self._awaits_first = True
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    @property
+    def usage(self) -> Usage:
+        """Counts so far; whole once `done`."""
+        return self._usage
+
+    def submit(self) -> None:
+        """Gives the work to the engine. Raises PlatformError(started=False)."""
+        if self._open:
+            self._engine.submit(self._work, self)
+            self._activity.opened(self)
+        ends = [end for choice in self._choices if (end := choice.resumed_end()) is not None]
+        for position, end in enumerate(ends):
+            if not self._open and position == len(ends) - 1:
+                self._complete(end)
+            self._emit(end)
+        if not self._open and not self.done.done():
+            self._close(None)
+
+    def on_step(self, step: Step) -> None:
+        """See StepSink."""
+        if self.done.done():
+            return
+        self._activity.steps += 1
+        choice = self._choices[step.choice]
+        deltas = choice.feed(step)
+        if not deltas:
+            return
+        if self._awaits_first:
+            self._first(step, deltas[0])
+        if choice.finish is not None:
+            self._finish_choice(deltas[-1])
+        try:
+            for delta in deltas:
+                self._emit(delta)
+        except PlatformError as error:
+            self._abort(error)
+            return
+        if not self._open:
+            self._close(None)
+
+    def on_error(self, error: Exception) -> None:
+        """See StepSink."""
+        if not isinstance(error, PlatformError):
+            error = PlatformError(Reason.INTERNAL, f"the engine failed: {type(error).__name__}")
+        self._close(error)
+
+    def cancel(self) -> None:
+        """The caller has gone: the engine drops the work within this tick. A repeat does nothing."""
+        self._abort(PlatformError(Reason.CANCELLED, "the caller has gone"))
+
+    def _first(self, step: Step, delta: Delta) -> None:
+        """The first delta says what is known by then, so that response headers can be true."""
+        self._awaits_first = False
+        usage = self._usage
+        usage.cached_tokens = step.cached_tokens or 0
+        usage.queue_ms = 1000 * (step.queue_seconds or 0.0)
+        usage.first_token_ms = 1000 * (self._clock.monotonic() - self._began)
+        delta.usage = Usage(usage.prompt_tokens, 0, usage.cached_tokens, 0, usage.queue_ms, usage.first_token_ms)
+
+    def _finish_choice(self, last: Delta) -> None:
+        self._open -= 1
+        if not self._open:
+            self._complete(last)
+
+    def _complete(self, last: Delta) -> None:
+        """Puts the usage on the very last delta of the call."""
+        self._usage.completion_tokens = sum(choice.tokens for choice in self._choices) - self._before
+        self._usage.reasoning_tokens = sum(choice.reasoning_tokens for choice in self._choices)
+        last.usage = self._usage
+        if any(choice.stopped_by_text for choice in self._choices):
+            # The engine knows no stop strings and would go on.
+            self._engine.abort(self._work.common.request_id)
+
+    def _abort(self, error: PlatformError) -> None:
+        if not self.done.done():
+            self._engine.abort(self._work.common.request_id)
+            self._close(error)
+
+    def _close(self, error: PlatformError | None) -> None:
+        if self.done.done():
+            return
+        self._activity.closed(self, error)
+        if error is None:
+            self.done.set_result(None)
+        else:
+            self.done.set_exception(error)
+            self.done.exception()  # a caller that has gone does not fetch it

@@ -1,0 +1,92 @@
+"""Generate with a message engine: its deltas are passed on, numbered and counted."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+
+from libs.clock import Clock
+from libs.errors import PlatformError
+from services.inference.domain.admission import check_address, check_capabilities, check_sampling
+from services.inference.domain.model import Capabilities, ModelCard
+from services.inference.domain.output.delta import Delta, Usage
+from services.inference.domain.output.parser import ToolPiece
+from services.inference.domain.request import MessagesWork
+from services.inference.ports import MessageDelta, MessageEngine
+from services.inference.usecases.activity import Activity
+
+
+class RelayMessages:
+    """Admits work for a message engine and relays its stream."""
+
+    def __init__(
+        self, engine: MessageEngine, card: ModelCard, capabilities: Capabilities, activity: Activity, clock: Clock
+    ) -> None:
+        self._engine, self._card, self._can = engine, card, capabilities
+        self._activity, self._clock = activity, clock
+
+    def check(self, model: str, model_digest: str) -> None:
+        """As GenerateTokens.check."""
+        self._activity.check_open()
+        check_address(self._card, model, model_digest)
+
+    async def run(
+        self, work: MessagesWork, emit: Callable[[Delta], None], ready: Callable[[], Awaitable[None]]
+    ) -> None:
+        """Streams until the end; cancelling it aborts the upstream call. Raises PlatformError."""
+        check_sampling(work.common.sampling)
+        check_capabilities(work.common, self._can, resumes=False)
+        call = _Relay(self._clock)
+        self._activity.opened(call)
+        error: PlatformError | None = None
+        try:
+            async with aclosing(self._engine.generate(work)) as deltas:  # type: ignore[type-var]
+                async for delta in deltas:
+                    self._activity.steps += 1
+                    for out in call.pass_on(delta):
+                        emit(out)
+                    await ready()
+            emit(call.last())
+        except PlatformError as raised:
+            error = raised
+            raise
+        finally:
+            self._activity.closed(call, error)
+
+
+class _Relay:
+    """One relayed call. The finish is held back until usage has come: it must be on the last delta."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock, self._began = clock, clock.monotonic()
+        self._held: list[Delta] = []
+        self._awaits_first = True
+        self.usage = Usage(estimated=True)
+
+    def cancel(self) -> None:
+        """A relay ends with its handler's task."""
+
+    def pass_on(self, delta: MessageDelta) -> list[Delta]:
+        """What may go out now."""
+        if delta.has_usage:
+            self.usage.prompt_tokens, self.usage.completion_tokens = delta.prompt_tokens, delta.completion_tokens
+            self.usage.cached_tokens, self.usage.estimated = delta.cached_tokens, False
+        outs = []
+        if delta.reasoning:
+            outs.append(Delta(delta.choice, text=delta.reasoning, is_reasoning=True))
+        if delta.text or delta.tool_calls:
+            pieces = [ToolPiece(*piece) for piece in delta.tool_calls]
+            outs.append(Delta(delta.choice, text=delta.text, tool_calls=pieces))
+        if delta.finish:
+            self._held.append(Delta(delta.choice, finish=delta.finish))
+        if outs and self._awaits_first:
+            self._awaits_first = False
+            self.usage.first_token_ms = 1000 * (self._clock.monotonic() - self._began)
+        # With n > 1 earlier choices need not wait for the last one's end.
+        return [*outs, *(self._held.pop(0) for _ in range(len(self._held) - 1))]
+
+    def last(self) -> Delta:
+        """The delta that carries the usage."""
+        last = self._held.pop() if self._held else Delta(0, finish="stop")
+        last.usage = self.usage
+        return last
