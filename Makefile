@@ -1,16 +1,59 @@
-# Two commands do everything: `make demo` and `make test`. `make help` lists the rest.
+# `make demo` and `make test` work as the first command after a clone; `make help` lists the rest.
 SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
 PYTHON ?= python3
 BIN := .venv/bin
-PROTOS := $(shell cd protos && find headrace -name '*.proto' 2>/dev/null | sort)
+RUN := $(BIN)/python
+PROTOS = $(shell cd protos && find headrace -name '*.proto' | sort)
+# Two workers: unit tests wait little, so more processes than cores gain nothing.
+TEST_PROCESSES ?= 2
+PYTEST := $(RUN) -m pytest
 
-.PHONY: gen check test
+.PHONY: help setup gen lock check test test-e2e test-vllm demo up down bench model clean distclean
 
-gen:
-	$(BIN)/python -m grpc_tools.protoc -Iprotos --python_out=protos/gen --pyi_out=protos/gen $(PROTOS)
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-check:
-	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports && $(BIN)/buf lint
+setup: ## make .venv with everything in it (the other targets do this by themselves)
+	@env -u PYTHONDONTWRITEBYTECODE $(PYTHON) tools/setup.py
 
-test:
-	$(BIN)/python -m pytest
+gen: setup ## generate Python from protos/headrace into protos/gen
+	$(RUN) -m grpc_tools.protoc -Iprotos --python_out=protos/gen --pyi_out=protos/gen $(PROTOS)
+
+lock: setup ## recompile requirements/*.txt (ARGS=--upgrade takes newer versions)
+	$(RUN) tools/lock.py $(ARGS)
+
+check: setup ## style, types, import directions, protos, sizes, secrets
+	@$(RUN) tools/check.py $(ARGS)
+
+test: setup ## unit, contract and integration tests without vLLM (ARGS=… goes to pytest)
+	$(PYTEST) -n $(TEST_PROCESSES) -m "not vllm" $(ARGS)
+
+test-vllm: setup model ## tests against the real engine
+	$(PYTEST) -m vllm $(ARGS)
+
+test-e2e: setup model ## tests of the whole platform as processes
+	$(PYTEST) tests/e2e $(ARGS)
+
+demo: setup ## start everything, run an agent session, kill a worker in mid-stream, stop everything
+	@$(BIN)/headrace demo $(ARGS)
+
+up: setup ## start the platform in the foreground; Ctrl-C stops all of it
+	@$(BIN)/headrace up $(ARGS)
+
+down: setup ## stop a platform that runs here
+	@$(BIN)/headrace down $(ARGS)
+
+model: setup ## fetch and convert the bundled model (once)
+	@$(BIN)/headrace model fetch $(ARGS)
+
+bench: setup ## measure: trunk, relay cost, throughput (JSON in loadtests/out)
+	$(RUN) -m loadtests $(ARGS)
+
+clean: ## remove caches and measured output; keeps .venv and .headrace
+	rm -rf .mypy_cache .ruff_cache .import_linter_cache .hypothesis build *.egg-info loadtests/out
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+distclean: clean ## also remove .venv and .headrace (model, keys, stores)
+	rm -rf .venv .headrace
