@@ -24,6 +24,8 @@ class Keeper(Generic[T]):
         self._built: Future[T] = Future()
         self._ending = threading.Event()
         self._ended: Future[None] = Future()
+        for future in (self._built, self._ended):
+            future.set_running_or_notify_cancel()  # who waits may give up; the thread still reports
         # A daemon: a worker that is asked to exit while its model loads must not wait for that.
         self._thread = threading.Thread(target=self._run, name="engine-keeper", daemon=True)
 

@@ -4,13 +4,13 @@ import pytest
 from fake_backend import INVALID, FakeBackend, Rig, output, resumed
 
 from libs.errors import PlatformError, Reason
-from libs.testing.loop import run
+from libs.testing.loop import run, run_real
 from services.inference.domain.request import Guided
 
 SCHEMA = Guided(json_schema='{"type": "object"}')
 
 
-def in_rig(scenario, **kwargs):
+def in_rig(scenario, run=run, **kwargs):
     async def body():
         async with Rig(**kwargs) as rig:
             await scenario(rig)
@@ -168,7 +168,7 @@ def test_an_abort_while_the_grammar_is_tried_out_leaves_nothing():
         assert sink.errors == []
         assert rig.engine.load().waiting == 0
 
-    in_rig(scenario)
+    in_rig(scenario, run=run_real)  # the virtual loop waits for threads, and this one waits for the test
 
 
 def test_a_late_refusal_of_the_engine_is_told_to_the_sink():
