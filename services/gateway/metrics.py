@@ -1,50 +1,51 @@
-"""Metrics of the gateway. Labels are bounded: routes and statuses, never a key, a session or a client's model name.
-
-Names and units are Prometheus's; the instruments live in the registry that `/metrics` serves.
-"""
+"""Metrics of the gateway. Labels are bounded: routes and statuses, never a key, a session or a client's model name."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from libs.telemetry.metrics import NO_LABELS, NoLabels, Registry
 
-_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+
+class RequestLabels(NamedTuple):
+    """`route` is "chat", "grpc_chat" or "other"; `status` is the HTTP status, 499 = the client had gone."""
+
+    route: str
+    status: int
+
+
+class RouteLabels(NamedTuple):
+    """See RequestLabels."""
+
+    route: str
 
 
 class RestMetrics:
     """What the public face counts."""
 
-    def __init__(self, registry: CollectorRegistry, streams: Callable[[], int] = lambda: 0) -> None:
-        # Every HTTP request and public gRPC call: route "chat", "grpc_chat" or "other"; status 499 = client gone.
-        self.requests = Counter(
-            "headrace_gateway_requests", "Requests by route and status.", ("route", "status"), registry=registry
+    def __init__(self, registry: Registry, streams: Callable[[], int] = lambda: 0) -> None:
+        self._requests = registry.counter(
+            "headrace_gateway_requests_total", "Requests that ended, gRPC calls included.", RequestLabels
         )
-        # From the request's first byte to the answer's last; long streams are long requests.
-        self.seconds = Histogram(
-            "headrace_gateway_request_seconds",
-            "Time to the end of the reply.",
-            ("route",),
-            buckets=_SECONDS,
-            registry=registry,
+        # From the request's head to the answer's last byte: long streams are long requests.
+        self._seconds = registry.histogram("headrace_gateway_request_seconds", "Time to the end.", RouteLabels)
+        # Deltas that are ready together share a write: writes per token say how well that works.
+        self._writes = registry.counter(
+            "headrace_gateway_stream_writes_total", "Socket writes of streamed answers.", NoLabels
         )
-        # Socket writes of streamed answers: deltas that are ready together share one.
-        self.frames = Counter("headrace_gateway_stream_writes", "Writes of streamed answers.", registry=registry)
-        # Clients cut because they did not read for longer than rest.write_stall_seconds.
-        self.slow_readers = Counter("headrace_gateway_slow_readers", "Slow readers cut.", registry=registry)
-        # Streamed answers that are running.
-        running = Gauge("headrace_gateway_streams", "Streamed answers running.", registry=registry)
-        running.set_function(streams)
-        self._requests: dict[tuple[str, int], Counter] = {}
-        self._seconds: dict[str, Histogram] = {}
+        # Clients that read nothing for longer than rest.write_stall_seconds.
+        self._slow_readers = registry.counter("headrace_gateway_slow_readers_total", "Slow readers cut.", NoLabels)
+        running = registry.gauge("headrace_gateway_streams", "Streamed answers running.", NoLabels)
+        running.read_from(NO_LABELS, streams)
 
     def request(self, route: str, status: int, seconds: float) -> None:
         """Counts one request that has ended."""
-        counter = self._requests.get((route, status))
-        if counter is None:
-            counter = self._requests[route, status] = self.requests.labels(route, str(status))
-        counter.inc()
-        timer = self._seconds.get(route)
-        if timer is None:
-            timer = self._seconds[route] = self.seconds.labels(route)
-        timer.observe(seconds)
+        self._requests.inc(RequestLabels(route, status))
+        self._seconds.observe(RouteLabels(route), seconds)
+
+    def streamed(self, writes: int, *, slow_reader: bool) -> None:
+        """Counts one streamed answer that has ended."""
+        self._writes.inc(NO_LABELS, writes)
+        if slow_reader:
+            self._slow_readers.inc(NO_LABELS)

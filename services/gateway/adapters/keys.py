@@ -77,6 +77,16 @@ def read_pepper(pepper_file: Path) -> bytes:
     return pepper
 
 
+def install_secret(keys_file: Path, pepper_file: Path, *, random_bytes: RandomBytes = secrets.token_bytes) -> bytes:
+    """The pepper, made where there is none yet.
+
+    Raises PlatformError when it is unusable, or missing beside keys that were hashed with it.
+    """
+    if keys_file.exists():
+        return read_pepper(pepper_file)
+    return _pepper(pepper_file, random_bytes)
+
+
 class KeysFile:
     """The keys file as the gateway sees it: read at start, and again whenever it changes (`follow`)."""
 
@@ -105,7 +115,7 @@ class KeysFile:
         self._stamp = stamp
         return True
 
-    async def follow(self, clock: Clock, every_seconds: float, report: Callable[[Exception | None], None]) -> None:
+    async def follow(self, clock: Clock, every_seconds: float, report: Callable[[PlatformError | None], None]) -> None:
         """Looks for changes for ever, off the hot path; `report` hears of each reload, or why one failed."""
         while True:
             await clock.sleep(every_seconds)

@@ -6,22 +6,23 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from libs.errors import PlatformError, Reason
+from libs.telemetry.metrics import Registry
 from services.gateway.api.models import Model, ModelList, model_of
 from services.gateway.api.openapi import add_chat_route
 from services.gateway.api.ports import Authenticator, Pipeline
 from services.gateway.domain.auth import bearer
 from services.gateway.wire.openai_errors import error_body, error_headers, from_status
 
-_READS = ["GET", "HEAD"]
+# HEAD is served as GET by `rest`: uvicorn drops the body.
+_READS = ["GET"]
 
 
 def admin_app(
-    pipeline: Pipeline, authenticator: Authenticator, registry: CollectorRegistry, *, created: int, version: str
+    pipeline: Pipeline, authenticator: Authenticator, registry: Registry, *, created: int, version: str
 ) -> FastAPI:
     """The application. `created` is the gateway's start in Unix seconds."""
     app = FastAPI(title="Headrace gateway", version=version, docs_url=None, redoc_url=None)
@@ -59,7 +60,7 @@ def _add_models(app: FastAPI, pipeline: Pipeline, authenticator: Authenticator, 
     app.add_api_route("/v1/models/{name:path}", get_model, methods=_READS)
 
 
-def _add_health(app: FastAPI, pipeline: Pipeline, registry: CollectorRegistry) -> None:
+def _add_health(app: FastAPI, pipeline: Pipeline, registry: Registry) -> None:
     async def healthz() -> dict[str, str]:
         """200 while the process lives."""
         return {"status": "ok"}
@@ -78,7 +79,8 @@ def _add_health(app: FastAPI, pipeline: Pipeline, registry: CollectorRegistry) -
 
     async def metrics() -> Response:
         """Prometheus metrics."""
-        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+        kind, body = registry.render()
+        return Response(body, media_type=kind)
 
     app.add_api_route("/healthz", healthz, methods=_READS)
     app.add_api_route("/readyz", readyz, methods=_READS, response_class=Response)
@@ -95,6 +97,8 @@ async def _platform_error(_: Request, problem: Any) -> Response:
 
 
 async def _http_error(request: Request, problem: Any) -> Response:
+    if request.method == "OPTIONS" and problem.status_code == 405:
+        return Response(status_code=204, headers=problem.headers)
     message = f"{problem.detail}: {request.method} {request.url.path[:200]}."
     return _reply(from_status(problem.status_code, message), problem.status_code, dict(problem.headers or {}))
 

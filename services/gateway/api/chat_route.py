@@ -8,11 +8,10 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
-import structlog
-
 from libs.clock import Clock
 from libs.errors import PlatformError, Reason
 from libs.ids import request_id as new_request_id
+from libs.telemetry import get_logger, names, tracer
 from services.gateway.api.body import ClientGoneError, Receive, read_body
 from services.gateway.api.connection import EXTENSION, Connection
 from services.gateway.api.headers import answer_headers
@@ -32,7 +31,7 @@ from services.gateway.wire.session_claims import HEADERS as SESSION_HEADERS
 
 ROUTE = "chat"
 _SESSION_NAMES = {name.encode(): name for name in SESSION_HEADERS}
-_log = structlog.get_logger(__name__)
+_log = get_logger("gateway.rest")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +69,9 @@ class ChatRoute:
         """Serves one call; every failure becomes OpenAI's error body."""
         request_id = self.request_ids()
         began = self.clock.monotonic()
-        status = 200
+        status = 500
         try:
-            call, principal = await self._read(scope, receive)
-            status = await self._answer(call, principal, request_id, scope["extensions"][EXTENSION], send)
+            status = await self._serve(scope, receive, send, request_id)
         except PlatformError as problem:
             status = problem.http_status
             await send_error(send, problem, request_id)
@@ -85,6 +83,19 @@ class ChatRoute:
             await send_error(send, unexpected(), request_id)
         finally:
             self.metrics.request(ROUTE, status, self.clock.monotonic() - began)
+
+    async def _serve(self, scope: dict[str, Any], receive: Receive, send: Send, request_id: str) -> int:
+        if not tracer.enabled:
+            call, principal = await self._read(scope, receive)
+            return await self._answer(call, principal, request_id, scope["extensions"][EXTENSION], send)
+        with tracer.start("POST /v1/chat/completions", kind="server", parent=trace_parent(scope["headers"])) as span:
+            span.set(
+                {names.HTTP_METHOD: "POST", names.HTTP_ROUTE: "/v1/chat/completions", names.REQUEST_ID: request_id}
+            )
+            call, principal = await self._read(scope, receive)
+            status = await self._answer(call, principal, request_id, scope["extensions"][EXTENSION], send)
+            span.set({names.HTTP_STATUS: status})
+            return status
 
     async def _read(self, scope: dict[str, Any], receive: Receive) -> tuple[ChatCall, Principal]:
         """Who calls is settled before the body is read: a stranger's megabytes are not taken."""
@@ -144,13 +155,9 @@ class ChatRoute:
             await answer.run(events)
         finally:
             self.watch.remove(answer)
-            self._count(answer)
+            slow = answer.failure is not None and answer.failure.reason is Reason.SLOW_READER
+            self.metrics.streamed(answer.frames, slow_reader=slow)
         return 200 if answer.failure is None else answer.failure.http_status
-
-    def _count(self, answer: StreamedAnswer) -> None:
-        self.metrics.frames.inc(answer.frames)
-        if answer.failure is not None and answer.failure.reason is Reason.SLOW_READER:
-            self.metrics.slow_readers.inc()
 
     async def _whole(
         self, call: ChatCall, request_id: str, send: Send, events: AsyncGenerator[list[Event], None]
@@ -178,3 +185,9 @@ def _head_of(headers: list[tuple[bytes, bytes]]) -> _Head:
         elif name in _SESSION_NAMES:
             head.session.setdefault(_SESSION_NAMES[name], value.decode("utf-8", "replace"))
     return head
+
+
+def trace_parent(headers: list[tuple[bytes, bytes]]) -> dict[str, str]:
+    """The trace context of a request's headers; empty = this request begins a trace."""
+    wanted = (b"traceparent", b"tracestate")
+    return {name.decode(): value.decode("latin-1") for name, value in headers if name in wanted}

@@ -6,11 +6,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-import structlog
-
 from libs.clock import Clock
 from libs.errors import PlatformError, Reason
 from libs.ids import request_id as new_request_id
+from libs.telemetry import get_logger
 from services.gateway.api.body import Receive
 from services.gateway.api.chat_route import ChatRoute
 from services.gateway.api.replies import send_error
@@ -21,7 +20,7 @@ from services.gateway.wire.openai_errors import unexpected
 Application = Callable[[Any, Any, Any], Awaitable[None]]
 CHAT_PATH = "/v1/chat/completions"
 _ALLOW = b"POST, OPTIONS"
-_log = structlog.get_logger(__name__)
+_log = get_logger("gateway.rest")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +66,8 @@ class Rest:
                 message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
             await send(message)
 
+        if scope["method"] == "HEAD":
+            scope = {**scope, "method": "GET"}
         try:
             await self.other(scope, receive, with_id)
         except Exception:  # the boundary, as in chat_route

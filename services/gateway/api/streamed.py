@@ -11,8 +11,8 @@ from libs.errors import PlatformError, Reason
 from services.gateway.api.connection import Connection
 from services.gateway.api.headers import early_headers, started_headers
 from services.gateway.events import Ended, Event, Started
-from services.gateway.wire.openai_errors import cut_short
 from services.gateway.wire.openai_chat_stream import PING, ChatStream, error_event
+from services.gateway.wire.openai_errors import cut_short
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]

@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from headrace.inference.v1.inference_pb2 import FINISH_REASON_STOP, GenerateResponse
-from prometheus_client import CollectorRegistry
 
 from libs.clock import SystemClock
 from libs.errors import PlatformError
+from libs.telemetry.metrics import Registry
 from services.gateway.api.admin import admin_app
 from services.gateway.api.chat_route import ChatRoute, ChatRouteLimits
 from services.gateway.api.ports import Anonymous, Authenticator, Pipeline
@@ -117,7 +117,7 @@ class Face:
     port: int
     server: RestServer
     watch: Watch
-    registry: CollectorRegistry
+    registry: Registry
 
     @property
     def base(self) -> str:
@@ -136,7 +136,7 @@ async def public_face(
     watch_every: float = 0.02,
 ) -> AsyncIterator[Face]:
     """The real routes on a real port of loopback."""
-    clock, registry = SystemClock(), CollectorRegistry()
+    clock, registry = SystemClock(), Registry()
     watch = Watch(clock, watch_every)
     metrics = RestMetrics(registry, lambda: len(watch))
     door = authenticator or Anonymous()

@@ -1,0 +1,152 @@
+"""The gateway's composition root."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from functools import partial
+
+from libs.app import App, run_service
+from libs.clock import Clock
+from libs.errors import PlatformError
+from libs.rpc.server import RpcServer
+from libs.rpc.settings import RpcServerSettings
+from libs.settings import load
+from libs.telemetry import get_logger
+from libs.telemetry.metrics import Registry
+from libs.valkey import Valkey
+from services.gateway.adapters.assembly import PipelineOptions, open_pipeline
+from services.gateway.adapters.keys import KeysFile, install_secret
+from services.gateway.adapters.sessions import ValkeyOwners
+from services.gateway.api.admin import admin_app
+from services.gateway.api.chat_route import ChatRoute, ChatRouteLimits
+from services.gateway.api.grpc_chat import GrpcChat
+from services.gateway.api.ports import Anonymous, Authenticator, Pipeline
+from services.gateway.api.rest import Rest
+from services.gateway.api.server import RestServer
+from services.gateway.api.streamed import StreamTimes
+from services.gateway.api.watch import Watch
+from services.gateway.metrics import RestMetrics
+from services.gateway.settings import GatewaySettings
+from services.gateway.usecases.prepare import PrepareLimits
+from services.gateway.usecases.sessions import SessionLimits
+from services.gateway.wire.limits import Limits
+from services.gateway.wire.openai_chat_decode import ChatDecoder
+
+_log = get_logger("gateway")
+
+
+@dataclass(frozen=True)
+class Ports:
+    """What life and tests give differently."""
+
+    pipeline: Pipeline
+    authenticator: Authenticator
+    registry: Registry
+    clock: Clock
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """The service without its ports."""
+
+    rest: Rest
+    grpc: GrpcChat
+    watch: Watch
+
+
+def compose(settings: GatewaySettings, ports: Ports) -> Gateway:
+    """The public face over a pipeline."""
+    pipeline, door, clock = ports.pipeline, ports.authenticator, ports.clock
+    limits, rest = settings.limits, settings.rest
+    bounds = Limits(limits.messages_max, limits.max_tokens_max, limits.n_max, limits.tools_max, limits.stop_max)
+    times = StreamTimes(rest.header_hold_seconds, rest.ping_seconds, rest.write_stall_seconds)
+    watch = Watch(clock)
+    metrics = RestMetrics(ports.registry, lambda: len(watch))
+    route_limits = ChatRouteLimits(rest.body_bytes_max, limits.timeout_seconds, times)
+    chat = ChatRoute(pipeline, door, ChatDecoder(bounds), clock, watch, metrics, route_limits)
+    admin = admin_app(pipeline, door, ports.registry, created=int(clock.unix()), version=version())
+    grpc = GrpcChat(pipeline, door, clock, metrics, bounds, limits.timeout_seconds)
+    return Gateway(Rest(chat, admin, metrics, clock), grpc, watch)
+
+
+def version() -> str:
+    """The installed version, "0" in a bare checkout."""
+    try:
+        return importlib.metadata.version("headrace")
+    except importlib.metadata.PackageNotFoundError:
+        return "0"
+
+
+def _authenticator(settings: GatewaySettings, app: App) -> Authenticator:
+    if settings.anonymous:
+        _log.warning("anonymous callers are served", why="the setting `anonymous` is on")
+        return Anonymous()
+    keys = KeysFile(settings.keys_path, settings.pepper_path)
+    if not len(keys):
+        _log.warning("no API keys, every call is refused", file=str(settings.keys_path), fix="headrace keys create")
+    app.spawn(keys.follow(app.clock, settings.keys_poll_seconds, _report_keys), "keys")
+    return keys
+
+
+def _report_keys(problem: PlatformError | None) -> None:
+    if problem is None:
+        _log.info("keys reloaded")
+    else:
+        _log.error("keys not reloaded; the old ones stay in force", why=str(problem))
+
+
+def _options(settings: GatewaySettings, secret: bytes) -> PipelineOptions:
+    sessions = settings.sessions
+    return PipelineOptions(
+        router_address=settings.router.address,
+        router_transport=settings.router.transport,
+        worker_transport=settings.inference.transport,
+        token=settings.internal_token(),
+        secret=secret,
+        tokenizer_dir=settings.state_dir / "tokenizers",
+        sessions=SessionLimits(sessions.cached_max, sessions.fresh_seconds, float(sessions.ttl_seconds)),
+        prepare=PrepareLimits(settings.limits.default_answer_tokens_max),
+    )
+
+
+async def build(settings: GatewaySettings, stack: AsyncExitStack, app: App) -> None:
+    """Opens the adapters, then both ports."""
+    valkey = Valkey(settings.valkey, app.clock)
+    stack.push_async_callback(valkey.close)
+    await valkey.ready()
+    owners = ValkeyOwners(valkey, settings.sessions.ttl_seconds)
+    secret = install_secret(settings.keys_path, settings.pepper_path)
+    door = _authenticator(settings, app)
+    pipeline = await open_pipeline(stack, _options(settings, secret), owners, app.clock)
+    gateway = compose(settings, Ports(pipeline, door, app.telemetry.registry, app.clock))
+    app.spawn(gateway.watch.run(), "watch")
+    await _open_rest(settings, gateway, stack, app)
+    await _open_grpc(settings, gateway, app)
+
+
+async def _open_rest(settings: GatewaySettings, gateway: Gateway, stack: AsyncExitStack, app: App) -> None:
+    rest = settings.rest
+    server = RestServer(gateway.rest, rest.host, rest.port, write_buffer_bytes=rest.write_buffer_bytes)
+    port = await server.start()
+    stack.push_async_callback(server.drain, 0.0)
+    app.on_drain(server.drain)
+    _log.info("REST", address=f"http://{rest.host}:{port}/v1")
+
+
+async def _open_grpc(settings: GatewaySettings, gateway: Gateway, app: App) -> None:
+    grpc = RpcServerSettings(**settings.grpc.model_dump())
+    server = RpcServer("gateway", [gateway.grpc.handler()], grpc, clock=app.clock, hooks=app.telemetry.hooks)
+    app.serve(server)
+    _log.info("gRPC", address=f"{grpc.host}:{await server.start()}")
+
+
+def main() -> None:
+    """`python -m services.gateway.main`."""
+    settings = load(GatewaySettings)
+    run_service("gateway", settings, partial(build, settings), instance=settings.name)
+
+
+if __name__ == "__main__":
+    main()

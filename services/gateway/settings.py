@@ -1,0 +1,137 @@
+"""Settings of the gateway."""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from libs.rpc.settings import RpcServerSettings
+from libs.settings import ServiceSettings, SettingsGroup
+from libs.valkey import ValkeySettings
+
+Transport = Literal["trunk", "grpc"]
+
+
+class RestSettings(SettingsGroup):
+    """The REST port."""
+
+    # Loopback unless told otherwise; 0.0.0.0 serves the network, which needs keys.
+    host: str = "127.0.0.1"
+    # 0 = any free port, which the log names.
+    port: int = Field(default=8080, ge=0, le=65535)
+    # A window of a million tokens is about 4 MiB of text. Larger bodies cost memory before anything is known of them.
+    body_bytes_max: int = Field(default=16 * 2**20, ge=1024, le=512 * 2**20)
+    # How long a stream's headers wait for its first delta, so that 429, 503 and the worker's name can be in them.
+    # Longer risks time-outs of clients and proxies; 0 gives headers up at once.
+    header_hold_seconds: float = Field(default=5.0, ge=0.0, le=120.0)
+    # Silence until a comment is sent, which keeps proxies from closing the stream.
+    ping_seconds: float = Field(default=5.0, gt=0.0, le=120.0)
+    # A client that takes nothing for so long is cut and its work aborted: an engine cannot wait.
+    write_stall_seconds: float = Field(default=5.0, gt=0.0, le=300.0)
+    # What is buffered for one client before its stream waits. Small cuts bursts up, large costs memory times clients.
+    write_buffer_bytes: int = Field(default=65_536, ge=4096, le=16 * 2**20)
+
+
+class GrpcSettings(RpcServerSettings):
+    """The public gRPC port: keys as over REST, no internal token."""
+
+    port: int = Field(default=8090, ge=0, le=65535)
+    # Without a deadline of its own a call gets the same as over REST.
+    deadline_default_seconds: float | None = Field(default=600.0, gt=0.0)
+
+
+class RouterEdgeSettings(SettingsGroup):
+    """How the router is reached."""
+
+    address: str = "127.0.0.1:8101"
+    # "grpc" goes through proxies that know gRPC only; the trunk costs a third of it.
+    transport: Transport = "trunk"
+
+
+class InferenceEdgeSettings(SettingsGroup):
+    """How workers are reached; their addresses come from the router."""
+
+    transport: Transport = "trunk"
+
+
+class LimitSettings(SettingsGroup):
+    """What one request may ask for; what passes a limit is a 400 that names it."""
+
+    # Agents resend their history: thousands of short messages are real. Each costs some microseconds to check.
+    messages_max: int = Field(default=4096, ge=1, le=100_000)
+    # Above any window that is served: the window decides, this only refuses nonsense early.
+    max_tokens_max: int = Field(default=1_048_576, ge=1)
+    # Each choice takes an engine slot of its own.
+    n_max: int = Field(default=16, ge=1, le=128)
+    # A template shows all of them to the model.
+    tools_max: int = Field(default=512, ge=1, le=4096)
+    # Each is matched against every token.
+    stop_max: int = Field(default=16, ge=1, le=64)
+    # Answer tokens when the client names no max_tokens. High values let one runaway answer hold its memory for minutes.
+    default_answer_tokens_max: int = Field(default=4096, ge=1)
+    # Deadline of a call from its first byte to its last.
+    timeout_seconds: float = Field(default=600.0, gt=0.0, le=86_400.0)
+
+
+class SessionSettings(SettingsGroup):
+    """What this process remembers of sessions."""
+
+    # Idle life of a session's owner in the store; the same as the router's bindings.ttl_seconds.
+    ttl_seconds: int = Field(default=86_400, ge=60, le=30 * 86_400)
+    # About 400 bytes each; beyond it the least recently used is asked for again.
+    cached_max: int = Field(default=100_000, ge=1000)
+    # How long an owner is believed without asking the store. 0 asks on every call.
+    fresh_seconds: float = Field(default=60.0, ge=0.0)
+
+
+class GatewaySettings(ServiceSettings):
+    """Everything the gateway can be told."""
+
+    service: ClassVar[str] = "gateway"
+
+    # Names this replica in logs, metrics and traces; empty = "gateway-" and the process id.
+    name: str = ""
+    rest: RestSettings = RestSettings()
+    grpc: GrpcSettings = GrpcSettings()
+    router: RouterEdgeSettings = RouterEdgeSettings()
+    inference: InferenceEdgeSettings = InferenceEdgeSettings()
+    valkey: ValkeySettings = ValkeySettings()
+    limits: LimitSettings = LimitSettings()
+    sessions: SessionSettings = SessionSettings()
+    # JSON list of hashed keys, made by `headrace keys`; empty = <state_dir>/keys.json. Missing = every call is 401.
+    keys_file: Path | None = None
+    # Secret behind the hashes and the cache salts, mode 600; empty = <state_dir>/pepper.
+    pepper_file: Path | None = None
+    # How soon a new or revoked key counts.
+    keys_poll_seconds: float = Field(default=0.5, gt=0.0, le=1.0)
+    # Serves callers without a key, all as one tenant. Refused unless both ports are on loopback.
+    anonymous: bool = False
+
+    @property
+    def keys_path(self) -> Path:
+        """Where the keys are."""
+        return self.keys_file or self.state_dir / "keys.json"
+
+    @property
+    def pepper_path(self) -> Path:
+        """Where the pepper is."""
+        return self.pepper_file or self.state_dir / "pepper"
+
+    @model_validator(mode="after")
+    def _anonymous_on_loopback_only(self) -> Self:
+        if self.anonymous and not (is_loopback(self.rest.host) and is_loopback(self.grpc.host)):
+            raise ValueError("anonymous works on loopback only: set rest.host and grpc.host to 127.0.0.1, or use keys")
+        return self
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach the address; names other than localhost are not trusted to stay local."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
