@@ -43,7 +43,7 @@ def place_request(query: PlaceQuery) -> router_pb2.PlaceRequest:
 
 def plan(response: router_pb2.PlaceResponse) -> Plan:
     """The router's answer."""
-    candidates = tuple(Candidate(c.worker, c.address, c.boot_id, c.model_digest, c.reason) for c in response.candidates)
+    candidates = [Candidate(c.worker, c.address, c.boot_id, c.model_digest, c.reason) for c in response.candidates]
     return Plan(candidates, response.binding_version, response.binding_uncertain)
 
 

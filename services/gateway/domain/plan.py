@@ -1,11 +1,14 @@
-"""Where a call may run: workers in order, as the router answers."""
+"""Where a call may run: workers in order, as the router answers.
+
+Made for every call and never changed: not frozen, because that triples the cost of making them.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Candidate:
     """One worker of a plan. `boot_id` tells its life apart from a later one under the same name."""
 
@@ -16,16 +19,16 @@ class Candidate:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Plan:
     """Candidates, best first. `binding_uncertain`: the store was away, so placement was by hash."""
 
-    candidates: tuple[Candidate, ...]
+    candidates: list[Candidate]
     binding_version: int = 0
     binding_uncertain: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PlaceQuery:
     """What the router needs for a plan. `session` has a binding; `affinity_key` only places."""
 
@@ -36,4 +39,4 @@ class PlaceQuery:
     prompt_tokens: int
     session: str = ""
     affinity_key: str = ""
-    exclude_workers: tuple[str, ...] = field(default_factory=tuple)
+    exclude_workers: tuple[str, ...] = ()

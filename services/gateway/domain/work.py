@@ -1,4 +1,7 @@
-"""What a worker is asked to do: the call's constant part, and the part that differs between attempts."""
+"""What a worker is asked to do: the call's constant part, and the part that differs between attempts.
+
+Made for every call and never changed: not frozen, because that triples the cost of making them.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ class Work:
     session: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ChoiceResume:
     """What the client has of one choice: its tokens, characters per channel, and what it may still get."""
 
@@ -39,7 +42,7 @@ class ChoiceResume:
     max_tokens: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Attempt:
     """One attempt: `epoch` counts from 0 and marks its deltas; `resume` is empty when the answer starts anew."""
 

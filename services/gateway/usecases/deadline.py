@@ -8,7 +8,7 @@ from libs.clock import Clock
 from libs.errors import PlatformError, Reason
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Deadline:
     """A moment in `Clock.monotonic` seconds."""
 
