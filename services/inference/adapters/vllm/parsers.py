@@ -42,7 +42,8 @@ class VllmParsers:
         content = self._content_parser(common, call_id)
         if self._reasoning is None or not common.parse_reasoning:
             return content
-        return ReasoningStage(_Stream(self._reasoning(self._tokenizer), _request(None), prompt), content)
+        parser = self._reasoning(self._tokenizer)
+        return ReasoningStage(_Stream(parser, _request(None), prompt), content, _markers(parser))
 
     def _content_parser(self, common: Common, call_id: CallId) -> OutputParser:
         mode = common.tool_choice.mode
@@ -93,6 +94,34 @@ def _request(common: Common | None) -> ChatCompletionRequest:
         ) from error
 
 
+def _markers(parser: Parser) -> dict[int, str]:
+    """The tokens that open and close reasoning, where the parser tells them by token."""
+    inner = parser.reasoning_parser
+    pairs = (
+        (getattr(inner, f"{end}_token_id", None), getattr(inner, f"{end}_token", None)) for end in ("start", "end")
+    )
+    return {token: text for token, text in pairs if isinstance(token, int) and isinstance(text, str)}
+
+
+def pieces_of(text: str, token_ids: Sequence[int], markers: dict[int, str]) -> list[tuple[str, Sequence[int]]]:
+    """Cuts what came in one go (a resumed answer, speculative tokens) so that every marker token stands alone.
+
+    vLLM's token-based reasoning parsers assume one token per delta: "<think>Well" in one delta puts the tag into the
+    reasoning. Text that does not have the markers its tokens say is left whole.
+    """
+    pieces: list[tuple[str, Sequence[int]]] = []
+    rest, start = text, 0
+    for place, token in enumerate(token_ids):
+        marker = markers.get(token)
+        if marker is None or marker not in rest:
+            continue
+        before, _, rest = rest.partition(marker)
+        pieces += [(before, token_ids[start:place]), (marker, token_ids[place : place + 1])]
+        start = place + 1
+    pieces.append((rest, token_ids[start:]))
+    return [piece for piece in pieces if piece[0] or piece[1]]
+
+
 class _Stream:
     """One vLLM parser, fed piece by piece. `broken` once it raised; it is not fed again."""
 
@@ -118,9 +147,10 @@ class _Stream:
 class ReasoningStage:
     """Splits reasoning off; the rest goes to the parser of content."""
 
-    def __init__(self, stream: _Stream, content: OutputParser) -> None:
+    def __init__(self, stream: _Stream, content: OutputParser, markers: dict[int, str]) -> None:
         self._stream = stream
         self._content = content
+        self._markers = markers
         self.reasoning_tokens = 0
 
     @property
@@ -135,7 +165,10 @@ class ReasoningStage:
 
     def feed(self, text: str, token_ids: Sequence[int]) -> Parsed:
         """See OutputParser."""
-        return self._split(self._stream.feed(text, token_ids), text, token_ids)
+        parsed = Parsed()
+        for piece, ids in pieces_of(text, token_ids, self._markers):
+            _add(parsed, self._split(self._stream.feed(piece, ids), piece, ids))
+        return parsed
 
     def _split(self, delta: Any, text: str, token_ids: Sequence[int]) -> Parsed:
         if self._stream.broken:
@@ -149,9 +182,15 @@ class ReasoningStage:
 
     def finish(self) -> Parsed:
         """See OutputParser."""
-        rest = self._split(self._stream.feed("", (), finished=True), "", ())
-        last = self._content.finish()
-        return Parsed(rest.content + last.content, rest.reasoning, [*rest.tool_calls, *last.tool_calls])
+        parsed = self._split(self._stream.feed("", (), finished=True), "", ())
+        _add(parsed, self._content.finish())
+        return parsed
+
+
+def _add(parsed: Parsed, more: Parsed) -> None:
+    parsed.content += more.content
+    parsed.reasoning += more.reasoning
+    parsed.tool_calls += more.tool_calls
 
 
 class ToolStage:
