@@ -77,7 +77,8 @@ def build_engine(settings: InferenceSettings, clock: Clock, on_death: OnDeath) -
     # vLLM itself is imported when the engine starts.
     from services.inference.adapters.vllm.engine import VllmEngine
 
-    engine = VllmEngine(settings.vllm, str(settings.model.path), clock=clock, on_death=on_death)
+    vllm = settings.vllm.model_copy(update={"window_tokens": window})
+    engine = VllmEngine(vllm, str(settings.model.path), clock=clock, on_death=on_death)
     return TokenSide(engine, files, TokenizerDetokenizers(files.tokenizer))
 
 

@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
+from typing import Protocol
 
 from tokenizers import Tokenizer
 
@@ -27,6 +28,30 @@ from services.inference.domain.request import Common, ResumeChoice, Sampling, To
 from services.inference.ports import StepSink
 
 _BYTES_PER_TOKEN = 1  # nothing is stored; the formula of Capacity needs a number
+
+
+class EngineLink(Protocol):
+    """The way to the engine; Link, or the scheduler itself in tests."""
+
+    @property
+    def pid(self) -> int:
+        """Process id of the engine, 0 = none."""
+        ...
+
+    async def open(self, start: Start) -> None:
+        """Starts the engine. Raises OSError."""
+        ...
+
+    def send(self, command: Add | Abort) -> None:
+        """Queues a command; never blocks."""
+        ...
+
+    async def close(self) -> None:
+        """Ends the engine. A repeat does nothing."""
+        ...
+
+
+LinkMaker = Callable[[Callable[[StepOut], None], Callable[[], None]], EngineLink]
 
 
 @dataclass(slots=True)
@@ -53,11 +78,12 @@ class SimulatedEngine:
         eos: int,
         on_death: Callable[[str], None] = lambda _why: None,
         exit_now: Callable[[int], object] = os._exit,
+        link: LinkMaker = Link,
     ) -> None:
         self._settings, self._window, self._eos = settings, window_tokens, eos
         self._vocabulary = Vocabulary(tokenizer, settings.vocabulary, settings.vocabulary_max)
         self._on_death, self._exit_now = on_death, exit_now
-        self._link = Link(self._on_step, self._on_lost)
+        self._link = link(self._on_step, self._on_lost)
         self._numbers = count(1)
         self._choices: dict[int, tuple[_Call, int]] = {}
         self._calls: dict[str, _Call] = {}
