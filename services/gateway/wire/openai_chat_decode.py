@@ -9,7 +9,7 @@ import msgspec
 
 from services.gateway.domain.turns import ChatRequest, Principal, SessionClaim, Turn
 from services.gateway.wire.limits import Limits
-from services.gateway.wire.openai_chat_types import ChatBody, Conversation, StrictChatBody
+from services.gateway.wire.openai_chat_types import NULL, ChatBody, Conversation, StrictChatBody
 from services.gateway.wire.openai_messages import turns_of
 from services.gateway.wire.openai_sampling import sampling_of
 from services.gateway.wire.openai_tools import ToolsDecoder, choice_of, guided_of
@@ -44,7 +44,7 @@ class ChatDecoder:
         """The call; `headers` are those of session_claims.HEADERS that came. Raises PlatformError, always a 400."""
         body, ignored = self._body(raw)
         turns = turns_of(body.messages, self._limits)
-        tools = self._tools.decode(bytes(body.tools)) if body.tools is not None else ()
+        tools = self._tools.decode(bytes(body.tools)) if body.tools is not NULL else ()
         request = ChatRequest(
             model=_bounded_text("model", body.model, required=True),
             turns=turns,

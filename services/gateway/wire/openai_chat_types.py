@@ -11,6 +11,9 @@ from typing import Any
 
 from msgspec import Raw, Struct
 
+# A raw field that was not given; msgspec knows no union with Raw.
+NULL = Raw(b"null")
+
 
 class Part(Struct):
     """One part of a message's content; only "text" and "refusal" parts are text."""
@@ -46,7 +49,7 @@ class Message(Struct):
     reasoning_content: str | None = None
     reasoning: str | None = None
     refusal: str | None = None
-    function_call: Raw | None = None
+    function_call: Raw = NULL
 
 
 class FunctionSpec(Struct):
@@ -132,7 +135,7 @@ class ChatBody(Struct):
     min_tokens: int | None = None
     ignore_eos: bool | None = None
     # Tools and structured answers. Tools stay raw: agents send the same ones with every call, so they are cached.
-    tools: Raw | None = None
+    tools: Raw = NULL
     tool_choice: str | NamedToolChoice | None = None
     parallel_tool_calls: bool | None = None
     response_format: ResponseFormat | None = None
