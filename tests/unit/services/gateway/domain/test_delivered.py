@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import pytest
+from headrace.inference.v1 import inference_pb2 as ipb
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.gateway.domain.delivered import Delivered, HoleError
+
+
+def delta(index, tokens=(7,), text="ab", choice=0, epoch=0, **fields):
+    return ipb.GenerateResponse(choice=choice, epoch=epoch, first_index=index, token_ids=tokens, text=text, **fields)
+
+
+@given(sizes=st.lists(st.integers(1, 4), min_size=1, max_size=20), cut=st.integers(0, 20))
+def test_any_batching_of_a_stream_gives_the_same_account(sizes, cut):
+    deltas, index = [], 0
+    for size in sizes:
+        deltas.append(delta(index, range(index, index + size), "é" * size))
+        index += size
+    delivered = Delivered(1)
+    assert delivered.take(deltas[:cut]) + delivered.take(deltas[cut:]) == deltas
+    (resume,) = delivered.resume(1000)
+    assert list(resume.tokens) == list(range(index))
+    assert (resume.text_sent, resume.max_tokens, delivered.tokens) == (index, 1000 - index, index)
+
+
+@pytest.mark.parametrize("wrong", [delta(0), delta(2), delta(1, choice=1), delta(5)])
+def test_what_does_not_follow_is_a_hole(wrong):
+    delivered = Delivered(1)
+    delivered.take([delta(0)])
+    with pytest.raises(HoleError):
+        delivered.take([wrong])
+    delivered = Delivered(2)
+    delivered.take([delta(0)])
+    assert delivered.take([delta(1), delta(0, choice=1)])
+
+
+def test_text_without_tokens_is_no_hole():
+    delivered = Delivered(1)
+    delivered.take([delta(0), delta(1, (), "held back"), delta(1)])
+    assert delivered.resume(10)[0].text_sent == len("abheld backab")
+
+
+def test_channels_are_counted_apart():
+    delivered = Delivered(1)
+    delivered.take([delta(0, channel=ipb.CHANNEL_REASONING, text="think"), delta(1)])
+    (resume,) = delivered.resume(10)
+    assert (resume.reasoning_sent, resume.text_sent) == (5, 2)
+
+
+def test_stale_epochs_are_dropped_and_counted():
+    delivered = Delivered(1)
+    delivered.take([delta(0)])
+    delivered.begin(1)
+    assert delivered.take([delta(1, epoch=0), delta(1, epoch=1), delta(9, epoch=2)]) == [delta(1, epoch=1)]
+    assert (delivered.stale, delivered.tokens) == (2, 2)
+
+
+def test_usage_of_each_attempt_is_kept_and_the_last_word_counts():
+    delivered = Delivered(1)
+    delivered.take([delta(0, usage=ipb.Usage(cached_tokens=3)), delta(1)])
+    delivered.begin(1)
+    delivered.take([delta(2, epoch=1, usage=ipb.Usage(cached_tokens=5))])
+    last = ipb.Usage(cached_tokens=5, completion_tokens=9)
+    delivered.take([delta(3, epoch=1, finish=ipb.FINISH_REASON_STOP, usage=last)])
+    assert [usage.cached_tokens for usage in delivered.usages] == [3, 5]
+    assert delivered.usages[-1].completion_tokens == 9
+    assert delivered.unfinished == 0
+
+
+def test_a_choice_at_its_limit_without_a_finish_cannot_go_on():
+    delivered = Delivered(2)
+    delivered.take([delta(0), delta(1), delta(0, choice=1)])
+    assert not delivered.left_all(2)
+    assert delivered.left_all(3)
+    delivered.take([delta(2, (), "", finish=ipb.FINISH_REASON_LENGTH)])
+    assert delivered.left_all(2)
+    assert delivered.spent_least() == 1
+    assert [(c.finished, c.max_tokens) for c in delivered.resume(5)] == [(True, 0), (False, 4)]
