@@ -13,6 +13,8 @@ class StopMatcher:
 
     def __init__(self, stops: Sequence[str]) -> None:
         self._stops = tuple(dict.fromkeys(s for s in stops if s))
+        self._beginnings = {stop[:size] for stop in self._stops for size in range(1, len(stop))}
+        self._first_chars = frozenset(stop[0] for stop in self._stops)
         self._longest = max(map(len, self._stops), default=0)
         self._held = ""
         self.matched: str | None = None
@@ -41,8 +43,10 @@ class StopMatcher:
         return min(ends)[1:] if ends else None
 
     def _possible(self, text: str) -> int:
-        for size in range(min(self._longest - 1, len(text)), 0, -1):
-            tail = text[-size:]
-            if any(stop.startswith(tail) for stop in self._stops if len(stop) > size):
-                return size
-        return 0
+        """How much of the end may be the beginning of a stop string."""
+        size = min(self._longest - 1, len(text))
+        if size < 1 or self._first_chars.isdisjoint(text[-size:]):
+            return 0
+        while size and text[-size:] not in self._beginnings:
+            size -= 1
+        return size
