@@ -1,7 +1,8 @@
 """What runs in vLLM's own processes before vLLM does.
 
 They die with the worker: EngineCore when the worker dies, and the compute processes when EngineCore dies (left to
-itself, vLLM 0.32 leaves a compute process behind that holds gigabytes). And EngineCore's grammars can be resumed.
+itself, vLLM 0.32 leaves a compute process behind that holds gigabytes). They wait for each other asleep where they
+share cores. And EngineCore's grammars can be resumed.
 """
 
 from __future__ import annotations
@@ -9,10 +10,13 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import time
 from collections.abc import Callable
 from typing import Any
 
 _PR_SET_PDEATHSIG = 1
+_BUSY_SECONDS = 1.0
+_NAP_MS = 1
 RESUMED_ARGUMENT = "headrace_resumed"
 
 
@@ -65,8 +69,38 @@ def feed_resumed_tokens(manager: Any) -> None:
     manager._create_grammar = create_and_feed
 
 
+def wait_asleep(condition: Any) -> None:
+    """Patches vLLM's SpinCondition `condition` (the class): readers of the queue between its processes do not spin.
+
+    By default they spin for a second after each message. On a GPU that saves microseconds of a step; on a CPU the
+    waiting process takes a whole core from the computing one (measured: 0.98 of a core in EngineCore while it waits).
+    The notification that ends the sleep is lost when it follows another within about a millisecond (vLLM sends it on
+    a socket that holds one), so that in this second no sleep is longer than that; vLLM alone looks again after 5 s.
+    """
+    create, wait = condition.__init__, condition.wait
+
+    def create_asleep(self: Any, *args: Any, **kwargs: Any) -> None:
+        create(self, *args, **kwargs)
+        self.busy_loop_s = 0.0
+
+    def wait_briefly(self: Any, timeout_ms: int | None = None) -> None:
+        recent = time.monotonic() < self.last_read + _BUSY_SECONDS
+        wait(self, _NAP_MS if recent else timeout_ms)
+
+    condition.__init__, condition.wait = create_asleep, wait_briefly
+
+
+def _prepare() -> None:
+    from vllm.distributed.device_communicators.shm_broadcast import SpinCondition
+    from vllm.platforms import current_platform
+
+    if current_platform.is_cpu():
+        wait_asleep(SpinCondition)
+
+
 def run_engine_core(*args: Any, **kwargs: Any) -> None:
     """Entry point of the engine's process, in place of EngineCoreProc.run_engine_core."""
+    _prepare()
     from vllm.v1.engine.core import EngineCoreProc
     from vllm.v1.executor.multiproc_executor import WorkerProc
     from vllm.v1.structured_output import StructuredOutputManager
@@ -78,6 +112,7 @@ def run_engine_core(*args: Any, **kwargs: Any) -> None:
 
 def run_compute(*args: Any, **kwargs: Any) -> None:
     """Entry point of a compute process, in place of WorkerProc.worker_main."""
+    _prepare()
     from vllm.v1.executor.multiproc_executor import WorkerProc
 
     WorkerProc.worker_main(*args, **kwargs)

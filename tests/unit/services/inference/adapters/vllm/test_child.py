@@ -4,6 +4,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -107,3 +108,22 @@ def test_a_grammar_first_takes_what_was_resumed():
 def test_tokens_that_do_not_fit_fail_the_request():
     with pytest.raises(ValueError, match="do not fit"):
         _create([13])
+
+
+def _condition(last_read):
+    class Condition:
+        def __init__(self, busy_loop_s=1.0):
+            self.busy_loop_s, self.last_read, self.waits = busy_loop_s, last_read, []
+
+        def wait(self, timeout_ms=None):
+            self.waits.append(timeout_ms)
+
+    child.wait_asleep(Condition)
+    return Condition()
+
+
+def test_a_waiting_process_never_spins_and_naps_while_a_notification_may_get_lost():
+    recent, idle = _condition(time.monotonic()), _condition(time.monotonic() - 60)
+    for condition in (recent, idle):
+        condition.wait(timeout_ms=5000)
+    assert (recent.busy_loop_s, recent.waits, idle.waits) == (0.0, [1], [5000])
