@@ -6,6 +6,7 @@ from headrace.inference.v1 import inference_pb2 as inference
 from headrace.router.v1 import router_pb2 as router
 
 from services.router.domain.catalog import Catalog, Entry
+from services.router.domain.plan import PlaceReason
 from services.router.domain.worker import Description, StateMessage, Worker
 from services.router.usecases.placing import Placement, PlaceQuery
 
@@ -47,21 +48,24 @@ def place_query(wire: router.PlaceRequest) -> PlaceQuery:
 def place_response(placement: Placement) -> router.PlaceResponse:
     """What Place answers."""
     places, version, uncertain = placement
-    candidates = []
-    for worker, reason in places:
-        said = worker.description
-        if said is not None:
-            candidates.append(
-                router.Candidate(
-                    worker=said.worker,
-                    address=worker.address,
-                    boot_id=said.boot_id,
-                    model_digest=said.model_digest,
-                    reason=reason,
-                    load=worker.load,
-                )
-            )
-    return router.PlaceResponse(candidates=candidates, binding_version=version, binding_uncertain=uncertain)
+    return router.PlaceResponse(
+        candidates=[_candidate(worker, reason) for worker, reason in places],
+        binding_version=version,
+        binding_uncertain=uncertain,
+    )
+
+
+def _candidate(worker: Worker, reason: PlaceReason) -> router.Candidate:
+    said = worker.description
+    assert said is not None  # noqa: S101 -- pools hold described workers
+    return router.Candidate(
+        worker=said.worker,
+        address=worker.address,
+        boot_id=said.boot_id,
+        model_digest=said.model_digest,
+        reason=reason,
+        load=worker.load,
+    )
 
 
 def models(catalog: Catalog) -> router.WatchModelsResponse:

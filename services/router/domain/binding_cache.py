@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from services.router.domain.binding import Binding, SessionKey
 from services.router.domain.catalog import Pool
-from services.router.domain.worker import Worker
+from services.router.domain.plan import Place
 
 
 @dataclass(slots=True)
 class Held:
-    """A binding, when it was last compared with the store and used, and its ranking in one pool."""
+    """A binding, when it was last compared with the store and used, and its plan in one pool."""
 
     binding: Binding
     checked_at: float
     used_at: float
     pool: Pool | None = None
-    ranking: Sequence[Worker] = ()
+    plan: list[Place] = field(default_factory=list)
 
 
 class BindingCache:

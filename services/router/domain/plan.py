@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
@@ -39,15 +39,10 @@ class PlanRule:
     places_max: int
 
 
-def plan_bound(worker: Worker, ranking: Sequence[Worker], excluded: Collection[str], rule: PlanRule) -> list[Place]:
+def plan_bound(worker: Worker, ranking: Sequence[Worker], rule: PlanRule) -> list[Place]:
     """The bound worker, then its session's ranking: a session that loses its worker finds the same next one."""
-    plan = [Place(worker, PlaceReason.BOUND)]
-    for other in ranking:
-        if len(plan) == rule.places_max:
-            break
-        if other is not worker and other.name not in excluded:
-            plan.append(Place(other, PlaceReason.SPARE))
-    return plan
+    spares = [Place(other, PlaceReason.SPARE) for other in ranking if other is not worker]
+    return [Place(worker, PlaceReason.BOUND), *spares[: rule.places_max - 1]]
 
 
 def plan_new(

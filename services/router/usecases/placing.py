@@ -82,8 +82,10 @@ class Placing:
         key = SessionKey(query.tenant, query.session)
         held = self._cache.get(key, now)
         if held is None or bound_worker(held.binding, pool) is None or self._unsaved(held):
-            held = await self._settle(key, held, pool, query)
-            pool = self._fleet.pool(query.model, query.digest)
+            held, plan = await self._settle(key, held, pool, query)
+            if plan:
+                return self._done(plan, held.binding.version, uncertain=not held.binding.stored, now=now)
+            pool = self._fleet.pool(query.model, query.digest)  # it may have changed meanwhile
         stale = now - held.checked_at > self._rule.recheck_seconds
         if stale and self._store.up:
             self._recheck(key, held, now)
@@ -99,9 +101,12 @@ class Placing:
             return self._new_plan(pool, query)
         if held.pool is not pool:  # pools are rebuilt with every change
             key = placement_key(query.tenant, query.session, "")
-            held.ranking = rank(key, pool.workers, lambda item: item.name)[: self._rule.plan.places_max]
+            ranking = rank(key, pool.workers, lambda item: item.name)
+            held.plan = plan_bound(worker, ranking, self._rule.plan)
             held.pool = pool
-        return plan_bound(worker, held.ranking, query.excluded, self._rule.plan)
+        if not query.excluded:
+            return held.plan
+        return [place for place in held.plan if place.worker.name not in query.excluded]
 
     def _new_plan(self, pool: Pool, query: PlaceQuery) -> list[Place]:
         workers = [worker for worker in pool.workers if worker.name not in query.excluded]
@@ -117,19 +122,20 @@ class Placing:
         self._observer.placed(first.reason)
         return Placement(places, version, uncertain)
 
-    async def _settle(self, key: SessionKey, held: Held | None, pool: Pool, query: PlaceQuery) -> Held:
-        """Binds a new session or moves one; the stored binding wins over ours."""
-        if held is not None and held.binding.worker in pool.by_name:
-            wanted = held.binding.worker
-        else:
-            wanted = self._new_plan(pool, query)[0].worker.name
+    async def _settle(
+        self, key: SessionKey, held: Held | None, pool: Pool, query: PlaceQuery
+    ) -> tuple[Held, list[Place]]:
+        """Binds a new session or moves one; the stored binding wins over ours. The plan is empty when it did."""
+        known = bound_worker(held.binding, pool) if held else None
+        plan = [] if known else self._new_plan(pool, query)
+        wanted = known.name if known else plan[0].worker.name
         try:
             binding = await self._bind(key, wanted, held.binding.version if held else 0, pool)
         except PlatformError as error:
             if error.reason is not Reason.STORE_UNAVAILABLE:
                 raise
             binding = self._without_store(key, held, wanted)
-        return self._cache.put(key, binding, self._now())
+        return self._cache.put(key, binding, self._now()), plan if binding.worker == wanted else []
 
     async def _bind(self, key: SessionKey, wanted: str, version: int, pool: Pool) -> Binding:
         bound = await self._store.bind(key, wanted, version)

@@ -69,8 +69,11 @@ def test_a_bound_session_is_placed_without_the_store():
         replica = Replica(store)
         first = await replica.place("s")
         again = await replica.place("s")
-        assert [place.reason for place in first.places] == ["bound", "spare", "spare"]
-        assert (again.places, again.version, again.uncertain) == (first.places, 1, False)
+        assert [place.reason for place in first.places] == ["rendezvous", "spare", "spare"]
+        assert [place.reason for place in again.places] == ["bound", "spare", "spare"]
+        assert [place.worker for place in again.places] == [place.worker for place in first.places]
+        assert (first.version, again.version, again.uncertain) == (1, 1, False)
+        assert replica.seen.outcomes == {"new": 1}
         assert store.calls == 1
 
     run(scenario())
