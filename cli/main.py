@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import typer
 
+from cli.commands.chat import chat
+from cli.commands.doctor import doctor
 from cli.commands.down import down
+from cli.commands.keys import keys
+from cli.commands.model import model
 from cli.commands.status import status
 from cli.commands.up import up
 
@@ -18,6 +22,10 @@ app = typer.Typer(
 app.command()(up)
 app.command()(down)
 app.command()(status)
+app.command()(chat)
+app.command()(doctor)
+app.add_typer(keys, name="keys")
+app.add_typer(model, name="model")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""A client as small as the command line needs: REST and gRPC, streamed, measured."""
