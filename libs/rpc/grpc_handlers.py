@@ -64,7 +64,7 @@ class DispatchingHandler(grpc.GenericRpcHandler):
             task: asyncio.Task[None] | None = None
             try:
                 info = self._admit(handler, context)
-                task = asyncio.create_task(serve_into(outlet, self._dispatcher, handler, request, info))
+                task = serve_into(outlet, self._dispatcher, handler, request, info)
                 while (message := await outlet.take()) is not None:
                     yield message
                 await task

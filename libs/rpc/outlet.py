@@ -100,13 +100,22 @@ class Outlet:
         return message
 
 
-async def serve_into(outlet: Outlet, dispatcher: Dispatcher, handler: Handler, request: Any, info: CallInfo) -> None:
+def serve_into(
+    outlet: Outlet, dispatcher: Dispatcher, handler: Handler, request: Any, info: CallInfo
+) -> asyncio.Task[None]:
     """Runs a streaming handler; the outlet ends when it does. A deadline tells the handler as a cancel would."""
-    try:
-        await dispatcher.run(info, lambda: handler.serve(request, outlet, info))  # type: ignore[call-arg, arg-type]
-    except PlatformError as error:
-        if error.reason is Reason.DEADLINE_EXCEEDED:
-            outlet.abandon(error)
-        raise
-    finally:
-        outlet.finish()
+
+    async def serve() -> None:
+        try:
+            await dispatcher.run(info, lambda: handler.serve(request, outlet, info))  # type: ignore[call-arg, arg-type]
+        except PlatformError as error:
+            if error.reason is Reason.DEADLINE_EXCEEDED:
+                outlet.abandon(error)
+            raise
+        finally:
+            outlet.finish()
+
+    task = asyncio.create_task(serve())
+    # Whoever reads the outlet may have left, or had the error from it; then nobody else asks the task.
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
+    return task

@@ -108,7 +108,7 @@ class InMemoryChannel:
         except PlatformError as error:
             return InMemoryStream(outlet, None, error)
         copy = method.request.FromString(request.SerializeToString())
-        task = asyncio.ensure_future(serve_into(outlet, self._dispatcher, handler, copy, info))
+        task = serve_into(outlet, self._dispatcher, handler, copy, info)
         entry = (outlet, task)
         self._open.add(entry)
         task.add_done_callback(lambda done: self._over(entry, done))

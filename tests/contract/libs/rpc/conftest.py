@@ -1,7 +1,6 @@
 """One set of handlers behind every kind of channel; the tests of this folder run on all of them."""
 
 import asyncio
-import contextlib
 
 import pytest
 from headrace.inference.v1 import inference_pb2 as pb
@@ -12,6 +11,7 @@ from libs.rpc.method import method
 from libs.rpc.trunk.limits import TrunkLimits
 from libs.testing.channels import start
 from libs.testing.inmem import InMemoryChannel
+from libs.testing.loop import run_real
 
 SERVICE = pb.DESCRIPTOR.services_by_name["InferenceService"]
 
@@ -94,8 +94,7 @@ class Rig:
     async def __aexit__(self, *_):
         await self.channel.close()
         if self.served:
-            with contextlib.suppress(asyncio.CancelledError):
-                await self.server.stop()
+            await self.served.stop()
 
 
 @pytest.fixture(params=["grpc", "trunk", "inmem"])
@@ -116,6 +115,6 @@ def with_rig():
                 async with asyncio.timeout(20):
                     return await scenario(rig)
 
-        return asyncio.run(whole())
+        return run_real(whole())
 
     return run

@@ -14,6 +14,7 @@ from libs.rpc.errors import encode
 from libs.rpc.method import method
 from libs.rpc.trunk.client import PATH, TrunkChannel
 from libs.rpc.trunk.limits import TrunkLimits
+from libs.testing.channels import grpc_settled
 from libs.testing.loop import run_real
 
 SERVICE = pb.DESCRIPTOR.services_by_name["InferenceService"]
@@ -74,7 +75,7 @@ def with_script(play, scenario, *, hello=HELLO, limits=FAST):
         finally:
             await channel.close()
             await server.stop(None)
-            await asyncio.sleep(0.02)  # grpc's handlers hear of the stop in the loop's next turns
+            await grpc_settled()
 
     run_real(whole())
 

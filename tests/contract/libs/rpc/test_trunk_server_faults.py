@@ -1,7 +1,6 @@
 """A peer that speaks the trunk's frames by hand: what a bad frame does, and what it must leave alone."""
 
 import asyncio
-import contextlib
 
 import grpc
 import grpc.aio
@@ -84,8 +83,7 @@ def with_raw(scenario, hello=HELLO, limits=None):
                     await raw.frame(0)
                 await scenario(raw)
         finally:
-            with contextlib.suppress(asyncio.CancelledError):
-                await served.server.stop()
+            await served.stop()
 
     run_real(whole())
 
