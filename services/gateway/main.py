@@ -17,6 +17,7 @@ from libs.telemetry import get_logger
 from libs.telemetry.metrics import Registry
 from libs.valkey import Valkey
 from services.gateway.adapters.assembly import PipelineOptions, open_pipeline
+from services.gateway.adapters.call_metrics import CallMetrics
 from services.gateway.adapters.keys import KeysFile, install_secret
 from services.gateway.adapters.sessions import ValkeyOwners
 from services.gateway.api.admin import admin_app
@@ -119,7 +120,8 @@ async def build(settings: GatewaySettings, stack: AsyncExitStack, app: App) -> N
     owners = ValkeyOwners(valkey, settings.sessions.ttl_seconds)
     secret = install_secret(settings.keys_path, settings.pepper_path)
     door = _authenticator(settings, app)
-    pipeline = await open_pipeline(stack, _options(settings, secret), owners, app.clock)
+    watching = [CallMetrics(app.telemetry.registry)]
+    pipeline = await open_pipeline(stack, _options(settings, secret), owners, app.clock, observers=watching)
     gateway = compose(settings, Ports(pipeline, door, app.telemetry.registry, app.clock))
     app.spawn(gateway.watch.run(), "watch")
     await _open_rest(settings, gateway, stack, app)
