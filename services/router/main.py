@@ -48,6 +48,7 @@ class Router:
 
     api: RouterApi
     fleet: Fleet
+    placing: Placing
     loops: dict[str, Callable[[], Coroutine[Any, Any, None]]]
 
 
@@ -73,7 +74,7 @@ def compose(settings: RouterSettings, ports: Ports) -> Router:
         # An eighth of the limit: a frozen worker is out at 1.125 times of it.
         await sweep_forever(fleet, cache, silence_seconds / 8, ports.clock)
 
-    return Router(RouterApi(fleet, placing), fleet, {**followers, "sweep": sweep})
+    return Router(RouterApi(fleet, placing), fleet, placing, {**followers, "sweep": sweep})
 
 
 async def build(settings: RouterSettings, stack: AsyncExitStack, app: App) -> None:
