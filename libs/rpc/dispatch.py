@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
+
+import structlog
 
 from libs.clock import Clock
 from libs.errors import PlatformError, Reason
@@ -13,6 +16,7 @@ from libs.rpc.api import CallInfo, Handler
 
 TOKEN_KEY = "x-headrace-token"  # noqa: S105 - the name of a header
 IDENTITY_KEY = "x-headrace-identity"
+_log = structlog.get_logger(__name__)
 
 
 class CallHook(Protocol):
@@ -114,7 +118,7 @@ class Dispatcher:
             error = PlatformError(Reason.CANCELLED, "the caller has gone")
             raise
         except Exception as raised:  # a handler's fault ends its call alone, and its details stay inside
-            error = PlatformError(Reason.INTERNAL, f"{info.method} failed: {type(raised).__name__}")
+            error = _fault(info, raised)
             raise error from raised
         finally:
             self._tell(marks, info, error, began)
@@ -126,4 +130,11 @@ def _translated(info: CallInfo, work: Callable[[], Any]) -> Any:
     except PlatformError:
         raise
     except Exception as raised:  # as in `run`
-        raise PlatformError(Reason.INTERNAL, f"{info.method} failed: {type(raised).__name__}") from raised
+        raise _fault(info, raised) from raised
+
+
+def _fault(info: CallInfo, raised: Exception) -> PlatformError:
+    # Frames only: the exception's own words may hold what a user wrote.
+    frames = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(raised.__traceback__)]
+    _log.error("a handler failed", method=info.method, error=type(raised).__name__, frames=frames[-8:])
+    return PlatformError(Reason.INTERNAL, f"{info.method} failed: {type(raised).__name__}")

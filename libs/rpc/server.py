@@ -37,6 +37,7 @@ class RpcServer:
     ) -> None:
         self._settings = settings
         self._clock = clock
+        self._inside = bool(token)
         self._handlers = list(handlers)
         self._dispatcher = Dispatcher(
             self._handlers,
@@ -57,7 +58,8 @@ class RpcServer:
         settings = self._settings
         options = channel_options(settings.message_bytes_max, settings.metadata_bytes_max, settings.keepalive_seconds)
         server = grpc.aio.server(options=options, maximum_concurrent_rpcs=settings.calls_max)
-        server.add_generic_rpc_handlers((self._calls, self._trunks))
+        # A public port has no token, and strangers get no trunk: it would let one connection hold many calls.
+        server.add_generic_rpc_handlers((self._calls, self._trunks) if self._inside else (self._calls,))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         if settings.reflection:
             names = {handler.method.path.split("/")[1] for handler in self._handlers}
