@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import ssl
 import subprocess
 import sys
 import time
@@ -44,8 +45,15 @@ def ready() -> bool:
 
 
 def environment() -> dict[str, str]:
-    """The environment for installers: bytecode must be written, or importing vLLM takes 24 s instead of 11."""
-    return {key: value for key, value in os.environ.items() if key not in ("PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV")}
+    """The environment for installers.
+
+    Bytecode must be written, or importing vLLM takes 24 s instead of 11. uv trusts the machine's certificates, as pip
+    does, where there are any: behind a company's proxy its own list does not suffice.
+    """
+    kept = {key: value for key, value in os.environ.items() if key not in ("PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV")}
+    if ssl.get_default_verify_paths().cafile:
+        kept.setdefault("UV_SYSTEM_CERTS", "true")
+    return kept
 
 
 def call(*command: object) -> None:
@@ -103,7 +111,8 @@ def install(uv: str) -> None:
     """Exactly the locked packages, then the project itself (editable, so that the checkout is what runs)."""
     python = ("--python", VENV / "bin" / "python")
     say("installing the locked packages (some minutes the first time, nothing when they are there)")
-    call(uv, "pip", "sync", *python, "--require-hashes", "--compile-bytecode", "requirements/all.txt")
+    quiet = () if sys.stdout.isatty() else ("--quiet",)  # progress for people, no list of 200 packages in a log
+    call(uv, "pip", "sync", *quiet, *python, "--require-hashes", "--compile-bytecode", "requirements/all.txt")
     call(uv, "pip", "install", *python, "--quiet", "--no-deps", "--no-build-isolation", "--editable", ".")
 
 
