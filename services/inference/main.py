@@ -102,11 +102,10 @@ def _live(app: App, worker: Worker, server: RpcServer) -> None:
         await server.set_serving(serving=serving and worker.board.healthy)
 
     async def leave(grace_seconds: float, *, hand_over: bool = False) -> None:
-        # Streams that do not end in time go on elsewhere; a drained worker has none left to move.
-        if not hand_over:
-            await worker.drain.finished(grace_seconds)
+        # Streams that do not end in time go on elsewhere.
+        finished = not hand_over and await worker.drain.finished(grace_seconds)
         worker.board.close()
-        await server.drain(grace_seconds * 0.1, hand_over=True)
+        await server.drain(grace_seconds * 0.1, hand_over=not finished)
 
     async def leave_and_stop(grace_seconds: float, hand_over: bool) -> None:  # noqa: FBT001 - the RPC's fields
         await leave(grace_seconds, hand_over=hand_over)
