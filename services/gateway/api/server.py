@@ -36,6 +36,8 @@ class RestServer:
             log_config=None,
             access_log=False,
             server_header=False,
+            # The client's address is used for nothing here; believing a header would cost each request and gain none.
+            proxy_headers=False,
             backlog=backlog,
             h11_max_incomplete_event_size=None,
         )
