@@ -10,7 +10,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import cast
-from typing import cast
 
 import msgspec
 

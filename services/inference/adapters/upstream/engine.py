@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 
 import httpx
 
@@ -20,6 +20,7 @@ from services.inference.domain.request import MessagesWork
 from services.inference.ports import MessageDelta
 
 _REFUSAL_BYTES_MAX = 64 * 1024
+_END_SECONDS = 0.1
 
 
 class UpstreamEngine:
@@ -59,8 +60,8 @@ class UpstreamEngine:
             )
         self._running += 1
         try:
-            async with self._response(work) as response:
-                async for delta in self._deltas(response):
+            async with self._response(work) as response, aclosing(self._deltas(response)) as deltas:
+                async for delta in deltas:
                     yield delta
         finally:
             self._running -= 1
@@ -95,11 +96,13 @@ class UpstreamEngine:
     async def _deltas(self, response: httpx.Response) -> AsyncGenerator[MessageDelta, None]:
         lines, events = Lines(self._settings.line_bytes_max), Events()
         try:
-            async for data in response.aiter_bytes():
-                for line in lines.feed(data):
-                    for delta in events.feed(line):
-                        yield delta
+            async with aclosing(response.aiter_bytes()) as parts:  # type: ignore[type-var]
+                async for data in parts:
+                    for line in lines.feed(data):
+                        for delta in events.feed(line):
+                            yield delta
                     if events.done:
+                        await _read_on(parts)
                         return
         except httpx.HTTPError as error:
             raise PlatformError(
@@ -146,10 +149,19 @@ class UpstreamEngine:
         )
 
 
+async def _read_on(parts: AsyncIterator[bytes]) -> None:
+    """Reads the end of a body whose content is complete: only then is its connection kept for the next call."""
+    with contextlib.suppress(TimeoutError, httpx.HTTPError):
+        async with asyncio.timeout(_END_SECONDS):
+            async for _ in parts:
+                pass
+
+
 async def _start_of(response: httpx.Response) -> bytes:
     body = b""
-    async for data in response.aiter_bytes():
-        body += data
-        if len(body) > _REFUSAL_BYTES_MAX:
-            break
+    async with aclosing(response.aiter_bytes()) as parts:  # type: ignore[type-var]
+        async for data in parts:
+            body += data
+            if len(body) > _REFUSAL_BYTES_MAX:
+                break
     return body
