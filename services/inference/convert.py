@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 from headrace.common.v1 import turns_pb2 as common_pb
@@ -163,7 +164,7 @@ def _common(request: pb.GenerateRequest) -> Common:
         raise _invalid("request_id is missing: give every attempt its own", "request_id")
     return Common(
         request_id=request.request_id,
-        sampling=_sampling(request.sampling),
+        sampling=_sampling(request.sampling.SerializeToString(deterministic=True)),
         guided=_guided(request.guided) if request.HasField("guided") else None,
         tools=tools_of(request.tools),
         tool_choice=_tool_choice(request.tool_choice),
@@ -184,7 +185,10 @@ def _prompt(prompt: pb.TokenPrompt) -> list[int]:
         raise _invalid("tokens.packed must hold four bytes per token", "prompt") from error
 
 
-def _sampling(given: pb.Sampling) -> Sampling:
+@lru_cache(maxsize=256)
+def _sampling(serialized: bytes) -> Sampling:
+    """Sampling of its message. Clients repeat a few of them, and seventeen fields cost more than the look-up."""
+    given = pb.Sampling.FromString(serialized)
     return Sampling(
         max_tokens=given.max_tokens,
         temperature=given.temperature if given.HasField("temperature") else None,

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, decoders
 from tokenizers.decoders import DecodeStream
 
 from services.inference.domain.output.detokenizer import ByteLevelDetokenizer, ByteTable, Detokenizer
@@ -53,8 +51,7 @@ class StreamDetokenizer:
 
 def is_byte_level(tokenizer: Tokenizer) -> bool:
     """Whether the bytes of tokens joined are the bytes of the text."""
-    decoder = json.loads(tokenizer.to_str()).get("decoder") or {}
-    return bool(decoder.get("type") == "ByteLevel")
+    return isinstance(tokenizer.decoder, decoders.ByteLevel)
 
 
 def token_bytes(tokenizer: Tokenizer) -> dict[int, bytes]:

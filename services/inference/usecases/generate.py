@@ -52,7 +52,8 @@ class GenerateTokens:
         check_capabilities(work.common, self._can, resumes=bool(work.resume))
         check_window(work, self._card.window_tokens)
         # The window and the limits above bound what the parsers and the replay below may cost.
-        work = TokenWork(with_forced_tools(work.common), work.prompt, work.cache_salt, work.resume)
+        if work.common.tool_choice.mode in {"named", "required"}:
+            work = TokenWork(with_forced_tools(work.common), work.prompt, work.cache_salt, work.resume)
         generation = Generation(work, self._engine, self._outputs, emit, self._activity, self._clock)
         generation.submit()
         return generation

@@ -6,6 +6,8 @@ import codecs
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+_Utf8 = codecs.getincrementaldecoder("utf-8")
+
 
 class Detokenizer(Protocol):
     """Detokenises one choice. Pure; never raises: ids outside the vocabulary are no text."""
@@ -44,7 +46,8 @@ class ByteLevelDetokenizer:
     def __init__(self, table: ByteTable) -> None:
         self._bytes, self._texts = table.bytes, table.texts
         self._size = len(table.texts)
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        # Made when the first character is cut: most answers cut none.
+        self._decoder: codecs.IncrementalDecoder | None = None
         self._inside = False
 
     def feed(self, token: int) -> str:
@@ -55,11 +58,15 @@ class ByteLevelDetokenizer:
             text = self._texts[token]
             if text is not None:
                 return text
+        if self._decoder is None:
+            self._decoder = _Utf8("replace")
         decoded = self._decoder.decode(self._bytes[token])
         self._inside = bool(self._decoder.getstate()[0])
         return decoded
 
     def finish(self) -> str:
         """See Detokenizer."""
+        if not self._inside or self._decoder is None:
+            return ""
         self._inside = False
         return self._decoder.decode(b"", final=True)

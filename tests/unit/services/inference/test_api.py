@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
 from headrace.common.v1 import turns_pb2 as common_pb
@@ -270,3 +271,24 @@ def test_a_dead_engine_ends_streams_refuses_work_and_is_told(tmp_path):
     assert (running.reason, running.started) == (Reason.ENGINE_DEAD, True)
     assert (fresh.reason, fresh.started) == (Reason.ENGINE_DEAD, False)
     assert len(deaths) == 1
+
+
+@pytest.mark.parametrize("mode", [common_pb.TOOL_MODE_REQUIRED, common_pb.TOOL_MODE_NAMED])
+def test_a_forced_call_without_tools_is_refused(tmp_path, mode):
+    error = refusal(tmp_path, request(tool_choice=common_pb.ToolChoice(mode=mode, name="f")))
+    assert (error.reason, error.param) == (Reason.INVALID_REQUEST, "tool_choice")
+
+
+def test_a_forced_call_streams_one_call_with_a_stable_id(tmp_path):
+    tool = common_pb.Tool(name="add", parameters_json='{"type":"object","properties":{"a":{"type":"integer"}}}')
+    asked = {"tools": [tool], "tool_choice": common_pb.ToolChoice(mode=common_pb.TOOL_MODE_NAMED, name="add")}
+
+    async def twice(here):
+        first = await here.generate(request("a", max_tokens=99, **asked))
+        return Joined(first), Joined(await here.generate(request("b", max_tokens=99, **asked)))
+
+    one, two = scenario_of(tmp_path, twice)
+    call_id, name, arguments = one.arguments[0][0]
+    assert (name, one.finish[0]) == ("add", pb.FINISH_REASON_TOOL_CALLS)
+    assert json.loads(arguments).keys() == {"a"}
+    assert two.arguments[0][0][0] == call_id, "derived from call_seed, which both attempts share"
