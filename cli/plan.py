@@ -54,7 +54,7 @@ def _router(config: Config) -> ProcessSpec:
 def _gateway(config: Config) -> ProcessSpec:
     port, layout = config.ports.rest, config.layout
     flags = (
-        *("--rest.port", str(port), "--grpc.port", str(config.ports.grpc)),
+        *("--rest.port", str(port), "--grpc.port", str(config.ports.grpc), "--grpc.reflection", "true"),
         *("--router.address", f"127.0.0.1:{config.ports.router}"),
         *("--router.transport", config.transports.router, "--inference.transport", config.transports.inference),
         *("--valkey.url", valkey_url(config)),

@@ -118,6 +118,7 @@ class Conversation:
             f"session {answer.session}]",
             style="dim",
             markup=False,
+            soft_wrap=True,
         )
 
 

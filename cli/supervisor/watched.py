@@ -19,7 +19,7 @@ from cli.view.port import Onlooker
 from libs.clock import Clock
 
 # Often while it starts, because time to the first token counts; seldom when it runs.
-PROBE_STARTING_SECONDS = 0.1
+PROBE_STARTING_SECONDS = 0.2
 PROBE_RUNNING_SECONDS = 1.0
 TAIL_LINES = 12
 LOG_BYTES_MAX = 20 * 1024 * 1024
@@ -64,10 +64,15 @@ class Watched:
             delay = None if self._stopping else await self._one_life()
 
     async def stop(self) -> None:
-        """SIGTERM, the grace, SIGKILL; returns when it is gone."""
+        """SIGTERM, the grace, SIGKILL; returns when it is gone. What has not answered yet has nothing to finish."""
+        answers = self.life.state in (State.READY, State.NOT_SERVING)
         self.life.stop(self._now())
         self._publish()
         if self._child is None:
+            return
+        if not answers:
+            self._child.kill()
+            await self._gone.wait()
             return
         self._child.terminate()
         with suppress(TimeoutError):

@@ -30,7 +30,8 @@ class PlainView:
 
     def changed(self, process: ProcessState) -> None:
         """See Onlooker."""
-        self._print(f"{process.name}: {process.state} ({describe(process)})" if describe(process) else process.name)
+        words = describe(process)
+        self._print(f"{process.name}: {process.state} ({words})" if words else f"{process.name}: {process.state}")
         for line in process.log_tail:
             self._print(f"    {line}")
 

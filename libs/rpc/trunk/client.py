@@ -17,6 +17,7 @@ from libs.rpc.grpc_channel import from_rpc_error
 from libs.rpc.method import Method, Req, Res
 from libs.rpc.settings import channel_options
 from libs.rpc.trunk.client_call import ClientCall
+from libs.rpc.trunk.deadlines import Deadlines
 from libs.rpc.trunk.limits import VERSION, TrunkLimits
 from libs.rpc.trunk.link import Link
 
@@ -75,6 +76,7 @@ class TrunkChannel:
         self._limits, self._jitter = limits or TrunkLimits(), jitter
         self._calls: dict[int, ClientCall[Any]] = {}
         self._unsent: list[ClientCall[Any]] = []
+        self._deadlines = Deadlines(lambda: [*self._calls.values(), *self._unsent])
         self._next_id = 0
         self._link: Link | None = None
         self._going_away: str | None = None
@@ -120,12 +122,12 @@ class TrunkChannel:
     ) -> ClientCall[Res]:
         """See Channel."""
         payload = request.SerializeToString()
-        call = ClientCall(self, method, payload, metadata or {}, self._limits)
+        call = ClientCall(self, method, payload, metadata or {}, self._limits, timeout)
         problem = self._problem(method.name, len(payload), timeout)
         if problem is not None:
             call.end(problem)
             return call
-        call.arm(timeout)
+        self._deadlines.add(call.expires_at)
         if self._link is not None:
             self._send_open(self._link, call)
         else:
@@ -156,8 +158,7 @@ class TrunkChannel:
         self._next_id += 1
         call.id = self._next_id
         self._calls[call.id] = call
-        link.outbox.open(call.id, call.header(), call.payload)
-        call.payload = b""
+        link.outbox.open(call.opening())
         link.kick()
 
     def give_credit(self, call: int, credit: int) -> None:
@@ -180,9 +181,9 @@ class TrunkChannel:
 
     # -- frames
 
-    def _on_frame(self, frame: Frame) -> None:
-        if frame.call:
-            call = self._calls.get(frame.call)
+    def _on_frame(self, number: int, frame: Frame) -> None:
+        if number:
+            call = self._calls.get(number)
             if call is not None:
                 call.on_frame(frame)  # keeps its faults to itself
         elif frame.HasField("go_away"):
@@ -209,7 +210,8 @@ class TrunkChannel:
         while True:
             await self._dial_now.wait()
             reason, lived = await self._connect()
-            _log.info("trunk ended" if lived else "trunk refused", address=self._address, reason=reason)
+            say = _log.info if lived else _log.debug  # a peer that is not there yet is asked again and again
+            say("trunk ended" if lived else "trunk refused", address=self._address, reason=reason)
             self._going_away = None
             self._lose(reason, refused=not lived)
             self._refusal = None if lived else reason
@@ -279,3 +281,4 @@ class TrunkChannel:
         for call in [*self._calls.values(), *self._unsent]:
             call.end(PlatformError(Reason.CANCELLED, f"the channel to {self._address} was closed"))
         self._lose("the channel was closed", refused=True)
+        self._deadlines.close()
