@@ -15,7 +15,7 @@ from services.gateway.api.models import Model, ModelList, model_of
 from services.gateway.api.openapi import add_chat_route
 from services.gateway.api.ports import Authenticator, Pipeline
 from services.gateway.domain.auth import bearer
-from services.gateway.wire.openai_errors import error_body, error_headers, from_status
+from services.gateway.wire.openai_errors import error_body, error_headers, from_status, unexpected
 
 # HEAD is served as GET by `rest`: uvicorn drops the body.
 _READS = ["GET"]
@@ -31,6 +31,8 @@ def admin_app(
     app.add_exception_handler(PlatformError, _platform_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
+    # Starlette raises it again after the reply, so that `rest` logs it.
+    app.add_exception_handler(Exception, _unexpected)
     describe = app.openapi
     app.openapi = lambda: app.openapi_schema or add_chat_route(describe())  # type: ignore[method-assign]
     return app
@@ -94,6 +96,10 @@ def _reply(problem: PlatformError, status: int | None = None, more: dict[str, st
 
 async def _platform_error(_: Request, problem: Any) -> Response:
     return _reply(problem)
+
+
+async def _unexpected(_: Request, __: Exception) -> Response:
+    return _reply(unexpected())
 
 
 async def _http_error(request: Request, problem: Any) -> Response:

@@ -6,12 +6,9 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from libs.errors import PlatformError, Reason
+from services.gateway.api.gone import ClientGoneError
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-
-
-class ClientGoneError(Exception):
-    """The client went away before its request was complete; there is nobody to answer."""
 
 
 async def read_body(receive: Receive, content_length: bytes | None, most: int) -> bytes:

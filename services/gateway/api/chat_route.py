@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -11,10 +10,12 @@ from typing import Any
 from libs.clock import Clock
 from libs.errors import PlatformError, Reason
 from libs.ids import request_id as new_request_id
-from libs.telemetry import get_logger, names, tracer
-from services.gateway.api.body import ClientGoneError, Receive, read_body
+from libs.telemetry import Span, get_logger, names, tracer
+from libs.telemetry.tracing import NO_SPAN
+from services.gateway.api.body import Receive, read_body
 from services.gateway.api.connection import EXTENSION, Connection
-from services.gateway.api.headers import answer_headers
+from services.gateway.api.gone import ClientGoneError, UntilGone
+from services.gateway.api.headers import Headers, answer_headers
 from services.gateway.api.ports import Authenticator, Pipeline
 from services.gateway.api.replies import send_body, send_error
 from services.gateway.api.streamed import Send, StreamedAnswer, StreamTimes
@@ -30,6 +31,7 @@ from services.gateway.wire.openai_errors import unexpected
 from services.gateway.wire.session_claims import HEADERS as SESSION_HEADERS
 
 ROUTE = "chat"
+PATH = "/v1/chat/completions"
 _SESSION_NAMES = {name.encode(): name for name in SESSION_HEADERS}
 _log = get_logger("gateway.rest")
 
@@ -66,12 +68,30 @@ class ChatRoute:
     request_ids: Callable[[], str] = new_request_id
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        """Serves one call; every failure becomes OpenAI's error body."""
-        request_id = self.request_ids()
-        began = self.clock.monotonic()
-        status = 500
+        """Serves one call; every failure becomes OpenAI's error body.
+
+        Few coroutines stand between uvicorn and the pipeline on purpose: each one is resumed for every frame.
+        """
+        request_id, began, status = self.request_ids(), self.clock.monotonic(), 500
+        connection: Connection = scope["extensions"][EXTENSION]
         try:
-            status = await self._serve(scope, receive, send, request_id)
+            with _span(scope, request_id) as span:
+                call, principal = await self._read(scope, receive)
+                with UntilGone(connection):
+                    events = self.pipeline.chat(
+                        call.request, principal, request_id=request_id, deadline=began + self.limits.timeout
+                    )
+                    async with aclosing(events):
+                        if call.stream:
+                            answer = self._begin(call, request_id, connection, send)
+                            try:
+                                await answer.run(events)
+                            finally:
+                                status = self._end(answer)
+                        else:
+                            await send_body(send, 200, *await self._whole(call, request_id, events))
+                            status = 200
+                span.set({names.HTTP_STATUS: status})
         except PlatformError as problem:
             status = problem.http_status
             await send_error(send, problem, request_id)
@@ -84,19 +104,6 @@ class ChatRoute:
         finally:
             self.metrics.request(ROUTE, status, self.clock.monotonic() - began)
 
-    async def _serve(self, scope: dict[str, Any], receive: Receive, send: Send, request_id: str) -> int:
-        if not tracer.enabled:
-            call, principal = await self._read(scope, receive)
-            return await self._answer(call, principal, request_id, scope["extensions"][EXTENSION], send)
-        with tracer.start("POST /v1/chat/completions", kind="server", parent=trace_parent(scope["headers"])) as span:
-            span.set(
-                {names.HTTP_METHOD: "POST", names.HTTP_ROUTE: "/v1/chat/completions", names.REQUEST_ID: request_id}
-            )
-            call, principal = await self._read(scope, receive)
-            status = await self._answer(call, principal, request_id, scope["extensions"][EXTENSION], send)
-            span.set({names.HTTP_STATUS: status})
-            return status
-
     async def _read(self, scope: dict[str, Any], receive: Receive) -> tuple[ChatCall, Principal]:
         """Who calls is settled before the body is read: a stranger's megabytes are not taken."""
         head = _head_of(scope["headers"])
@@ -104,64 +111,38 @@ class ChatRoute:
         body = await read_body(receive, head.content_length, self.limits.body_bytes_max)
         return self.decoder.decode(body, head.session, principal), principal
 
-    async def _answer(
-        self, call: ChatCall, principal: Principal, request_id: str, connection: Connection, send: Send
-    ) -> int:
-        """Runs the pipeline until the answer is sent or the client is gone; returns the status to count."""
-        connection.listen()
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - ASGI calls run in tasks; this tells mypy
-        if connection.lost:
-            raise ClientGoneError
-        connection.on_gone = task.cancel
-        deadline = self.clock.monotonic() + self.limits.timeout
-        events = self.pipeline.chat(call.request, principal, request_id=request_id, deadline=deadline)
-        try:
-            async with aclosing(events):
-                if call.stream:
-                    return await self._stream(call, request_id, connection, send, events)
-                return await self._whole(call, request_id, send, events)
-        except asyncio.CancelledError:
-            if not connection.lost:
-                raise
-            task.uncancel()
-            raise ClientGoneError from None
-        finally:
-            connection.on_gone = None
-
-    async def _stream(
-        self,
-        call: ChatCall,
-        request_id: str,
-        connection: Connection,
-        send: Send,
-        events: AsyncGenerator[list[Event], None],
-    ) -> int:
+    def _begin(self, call: ChatCall, request_id: str, connection: Connection, send: Send) -> StreamedAnswer:
         request = call.request
-        created, now = int(self.clock.unix()), self.clock.monotonic()
         stream = ChatStream(
             request_id,
             request.model,
-            created,
+            int(self.clock.unix()),
             include_usage=call.include_usage,
             top_logprobs=request.sampling.logprobs or 0,
             ignored_fields=request.ignored_fields,
         )
-        session = (request.session.explicit, request.session.source)
-        times = self.limits.times
-        answer = StreamedAnswer(send, connection, stream, request_id=request_id, session=session, times=times, now=now)
+        answer = StreamedAnswer(
+            send,
+            connection,
+            stream,
+            request_id=request_id,
+            session=(request.session.explicit, request.session.source),
+            times=self.limits.times,
+            now=self.clock.monotonic(),
+        )
         self.watch.add(answer)
-        try:
-            await answer.run(events)
-        finally:
-            self.watch.remove(answer)
-            slow = answer.failure is not None and answer.failure.reason is Reason.SLOW_READER
-            self.metrics.streamed(answer.frames, slow_reader=slow)
-        return 200 if answer.failure is None else answer.failure.http_status
+        return answer
+
+    def _end(self, answer: StreamedAnswer) -> int:
+        """Returns the status to count."""
+        self.watch.remove(answer)
+        failure = answer.failure
+        self.metrics.streamed(answer.writes, slow_reader=failure is not None and failure.reason is Reason.SLOW_READER)
+        return 200 if failure is None else failure.http_status
 
     async def _whole(
-        self, call: ChatCall, request_id: str, send: Send, events: AsyncGenerator[list[Event], None]
-    ) -> int:
+        self, call: ChatCall, request_id: str, events: AsyncGenerator[list[Event], None]
+    ) -> tuple[bytes, Headers]:
         request = call.request
         whole = ChatWhole(n=request.sampling.n, logprobs=request.sampling.logprobs)
         headers = [(b"x-request-id", request_id.encode())]
@@ -170,9 +151,15 @@ class ChatRoute:
             for event in batch:
                 if type(event) is Started:
                     headers = answer_headers(event)
-        body = whole.body(request_id, request.model, int(self.clock.unix()), request.ignored_fields)
-        await send_body(send, 200, body, headers)
-        return 200
+        return whole.body(request_id, request.model, int(self.clock.unix()), request.ignored_fields), headers
+
+
+def _span(scope: dict[str, Any], request_id: str) -> Span:
+    """The trace's span of this process, a child of the client's where there is one."""
+    if not tracer.enabled:
+        return NO_SPAN
+    attributes = {names.HTTP_METHOD: "POST", names.HTTP_ROUTE: PATH, names.REQUEST_ID: request_id}
+    return tracer.start(f"POST {PATH}", kind="server", parent=trace_parent(scope["headers"]), attributes=attributes)
 
 
 def _head_of(headers: list[tuple[bytes, bytes]]) -> _Head:

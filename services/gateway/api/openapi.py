@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from services.gateway.wire.openai_chat_types import ChatBody
+from services.gateway.wire.openai_chat_types import ChatBody, ToolSpec
 
 _REF = "#/components/schemas/{name}"
 _ERROR = {
@@ -38,7 +38,9 @@ _STATUSES = {
 
 def add_chat_route(document: dict[str, Any]) -> dict[str, Any]:
     """Adds the chat route and its schemas to an OpenAPI document, which is returned."""
-    (body,), schemas = msgspec.json.schema_components([ChatBody], ref_template=_REF)
+    (body, tool), schemas = msgspec.json.schema_components([ChatBody, ToolSpec], ref_template=_REF)
+    # Decoded from their raw text, which has no schema of its own.
+    schemas["ChatBody"]["properties"]["tools"] = {"type": "array", "items": tool}
     components = document.setdefault("components", {})
     components.setdefault("schemas", {}).update({**schemas, "Error": _ERROR})
     components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}

@@ -11,14 +11,13 @@ from libs.errors import PlatformError, Reason
 from libs.ids import request_id as new_request_id
 from libs.telemetry import get_logger
 from services.gateway.api.body import Receive
+from services.gateway.api.chat_route import PATH as CHAT_PATH
 from services.gateway.api.chat_route import ChatRoute
 from services.gateway.api.replies import send_error
 from services.gateway.api.streamed import Send
 from services.gateway.metrics import RestMetrics
-from services.gateway.wire.openai_errors import unexpected
 
 Application = Callable[[Any, Any, Any], Awaitable[None]]
-CHAT_PATH = "/v1/chat/completions"
 _ALLOW = b"POST, OPTIONS"
 _log = get_logger("gateway.rest")
 
@@ -33,17 +32,13 @@ class Rest:
     clock: Clock
     request_ids: Callable[[], str] = new_request_id
 
-    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        """One request, or the lifespan that uvicorn asks about (there is none: lifetimes are main's)."""
-        if scope["type"] != "http":
-            return
-        if scope["path"] == CHAT_PATH:
-            if scope["method"] == "POST":
-                await self.chat(scope, receive, send)
-            else:
-                await self._not_post(scope["method"], send)
-            return
-        await self._other(scope, receive, send)
+    def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> Awaitable[None]:
+        """One request. Not a coroutine itself: on the hot route it would be resumed for every frame."""
+        if scope["path"] != CHAT_PATH:
+            return self._other(scope, receive, send)
+        if scope["method"] == "POST":
+            return self.chat(scope, receive, send)
+        return self._not_post(scope["method"], send)
 
     async def _not_post(self, method: str, send: Send) -> None:
         request_id = self.request_ids()
@@ -70,8 +65,7 @@ class Rest:
             scope = {**scope, "method": "GET"}
         try:
             await self.other(scope, receive, with_id)
-        except Exception:  # the boundary, as in chat_route
+        except Exception:  # the boundary, as in chat_route; the application has replied already
             _log.exception("request.failed", request_id=request_id)
-            await send_error(send, unexpected(), request_id)
         finally:
             self.metrics.request("other", status, self.clock.monotonic() - began)

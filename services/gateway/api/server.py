@@ -31,6 +31,7 @@ class RestServer:
             app,
             http=protocol_class(write_buffer_bytes),
             loop="none",
+            interface="asgi3",
             ws="none",
             lifespan="off",
             log_config=None,

@@ -47,7 +47,6 @@ class StreamedAnswer:
         "_times",
         "committed",
         "failure",
-        "frames",
     )
 
     def __init__(
@@ -73,7 +72,11 @@ class StreamedAnswer:
         self._side: asyncio.Task[None] | None = None
         self.committed = False
         self.failure: PlatformError | None = None
-        self.frames = 0
+
+    @property
+    def writes(self) -> int:
+        """Socket writes so far."""
+        return self._sends
 
     async def run(self, events: AsyncGenerator[list[Event], None]) -> None:
         """Sends the whole answer. Raises PlatformError only while nothing has been sent."""
@@ -83,10 +86,14 @@ class StreamedAnswer:
                 if not self.committed:
                     await self._commit(_headers_of(batch, self._request_id))
                 chunk = self._stream.render(batch)
-                last = type(batch[-1]) is Ended
-                if chunk:
-                    await self._write(chunk, last=last)
-                ended = ended or last
+                if type(batch[-1]) is Ended:
+                    ended = True
+                    await self._write(chunk, last=True)
+                elif chunk:
+                    if self._side is None and self._connection.try_write(chunk):
+                        self._sends += 1
+                    else:
+                        await self._write(chunk)
         except PlatformError as problem:
             if not self.committed:
                 raise
@@ -135,7 +142,6 @@ class StreamedAnswer:
             await self._side
             self._side = None
         self._sends += 1
-        self.frames += 1
         self._sending = True
         await self._send({"type": "http.response.body", "body": chunk, "more_body": not last})
         self._sending = False

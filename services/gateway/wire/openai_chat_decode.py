@@ -11,7 +11,7 @@ from services.gateway.domain.turns import ChatRequest, Principal, SessionClaim, 
 from services.gateway.wire.limits import Limits
 from services.gateway.wire.openai_chat_types import NULL, ChatBody, Conversation, StrictChatBody
 from services.gateway.wire.openai_messages import turns_of
-from services.gateway.wire.openai_sampling import sampling_of
+from services.gateway.wire.openai_sampling import SamplingDecoder
 from services.gateway.wire.openai_tools import ToolsDecoder, choice_of, guided_of
 from services.gateway.wire.openai_unhonoured import ignored_fields
 from services.gateway.wire.refusals import from_msgspec, invalid
@@ -37,6 +37,7 @@ class ChatDecoder:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._tools = ToolsDecoder(limits.tools_max)
+        self._sampling = SamplingDecoder(limits)
         self._strict = msgspec.json.Decoder(StrictChatBody)
         self._lenient = msgspec.json.Decoder(ChatBody)
 
@@ -48,7 +49,7 @@ class ChatDecoder:
         request = ChatRequest(
             model=_bounded_text("model", body.model, required=True),
             turns=turns,
-            sampling=sampling_of(body, self._limits),
+            sampling=self._sampling.decode(body),
             tools=tools,
             tool_choice=choice_of(body.tool_choice, parallel=body.parallel_tool_calls, tools=tools),
             guided=guided_of(body.response_format),

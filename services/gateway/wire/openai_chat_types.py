@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, field
 
 # A raw field that was not given; msgspec knows no union with Raw.
 NULL = Raw(b"null")
@@ -49,7 +49,7 @@ class Message(Struct):
     reasoning_content: str | None = None
     reasoning: str | None = None
     refusal: str | None = None
-    function_call: Raw = NULL
+    function_call: Any = None
 
 
 class FunctionSpec(Struct):
@@ -116,7 +116,7 @@ class ChatBody(Struct):
     model: str
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    # Sampling.
+    # Sampling, from here to ignore_eos: SamplingDecoder reads these fields as one slice.
     max_completion_tokens: int | None = None
     max_tokens: int | None = None
     temperature: float | None = None
@@ -135,7 +135,7 @@ class ChatBody(Struct):
     min_tokens: int | None = None
     ignore_eos: bool | None = None
     # Tools and structured answers. Tools stay raw: agents send the same ones with every call, so they are cached.
-    tools: Raw = NULL
+    tools: Raw = field(default_factory=lambda: NULL)
     tool_choice: str | NamedToolChoice | None = None
     parallel_tool_calls: bool | None = None
     response_format: ResponseFormat | None = None

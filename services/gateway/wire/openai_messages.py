@@ -57,7 +57,7 @@ def _tool_turn(message: Message, text: str, at: int) -> Turn:
 
 
 def _assistant_turn(message: Message, text: str, at: int) -> Turn:
-    if bytes(message.function_call) != b"null":
+    if message.function_call is not None:
         raise unsupported(
             f"messages[{at}].function_call", "'function_call' is not supported; use 'tool_calls' instead."
         )

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from msgspec.structs import astuple
+
 from services.gateway.domain.turns import Sampling
 from services.gateway.wire.limits import Limits
 from services.gateway.wire.openai_chat_types import ChatBody
@@ -19,8 +23,34 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("seed", -_SEED_MAX - 1, _SEED_MAX),
     ("top_logprobs", 0, 20),
 )
+# The sampling fields stand together in the body.
+_FIRST = ChatBody.__struct_fields__.index("max_completion_tokens")
+_LAST = ChatBody.__struct_fields__.index("ignore_eos")
 _STOP_CHARS_MAX = 1000
 _BIASES_MAX = 1024
+
+
+class SamplingDecoder:
+    """Checks and converts sampling fields, and remembers: an agent asks for the same with every call."""
+
+    def __init__(self, limits: Limits, cached_max: int = 1024) -> None:
+        self._limits = limits
+        self._cached_max = cached_max
+        self._cache: dict[tuple[Any, ...], Sampling] = {}
+
+    def decode(self, body: ChatBody) -> Sampling:
+        """As `sampling_of`. Bodies with lists or maps among these fields are converted each time."""
+        key = astuple(body)[_FIRST : _LAST + 1]
+        try:
+            known = self._cache.get(key)
+        except TypeError:
+            return sampling_of(body, self._limits)
+        if known is None:
+            known = sampling_of(body, self._limits)
+            if len(self._cache) >= self._cached_max:
+                self._cache.clear()
+            self._cache[key] = known
+        return known
 
 
 def sampling_of(body: ChatBody, limits: Limits) -> Sampling:

@@ -105,7 +105,19 @@ def test_the_description_covers_every_route(wire):
     body = reply.json["paths"]["/v1/chat/completions"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     schema = reply.json["components"]["schemas"][body["$ref"].rsplit("/", 1)[1]]
     assert {"messages", "tools", "response_format", "session_id"} <= set(schema["properties"])
+    assert schema["properties"]["tools"]["items"]["$ref"].endswith("ToolSpec")
     assert "$defs" not in json.dumps(reply.json)
+
+
+def test_a_defect_is_a_500_of_the_same_shape(wire):
+    class Broken(ScriptedPipeline):
+        def models(self):
+            raise ValueError("secret detail")
+
+    reply = fetch(wire, "/v1/models", pipeline=Broken())
+    assert (reply.status, reply.json["error"]["code"]) == (500, "internal_error")
+    assert reply.headers["x-request-id"]
+    assert b"secret" not in reply.raw
 
 
 def test_metrics_count_requests_by_route_and_status(wire):

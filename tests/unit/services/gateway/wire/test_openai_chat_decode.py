@@ -138,6 +138,22 @@ def test_the_same_tools_are_decoded_once():
     assert decode(decoder=decoder, tools=[tool("g")]).request.tools is not first
 
 
+def test_the_same_sampling_is_converted_once_and_never_mixed_up():
+    decoder = ChatDecoder(Limits())
+
+    def sampling(**fields):
+        return decode(decoder=decoder, **fields).request.sampling
+
+    assert sampling(temperature=0.5, seed=1) is sampling(temperature=0.5, seed=1)
+    assert sampling(temperature=0.5, seed=2).seed == 2
+    assert sampling(stop=["a"]).stop == ("a",)
+    assert sampling(stop=["b"]).stop == ("b",)
+    assert sampling(presence_penalty=1.0) != sampling(frequency_penalty=1.0)
+    for seed in range(3000):
+        sampling(seed=seed)
+    assert len(decoder._sampling._cache) <= 1024
+
+
 def test_forms_of_the_answer():
     assert request(response_format={"type": "text"}).guided is None
     assert request(response_format={"type": "json_object"}).guided == Guided(json_object=True)
@@ -368,13 +384,13 @@ def never_worse_than_400(raw, headers):
     assert status in {200, 400}
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(BODY, st.dictionaries(st.sampled_from(["x-session-id", "session-id"]), st.text(max_size=300), max_size=2))
 def test_no_body_is_worse_than_a_400(body, headers):
     never_worse_than_400(json.dumps(body).encode(), headers)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.binary(max_size=60), st.integers(0, 200))
 def test_no_bytes_are_worse_than_a_400(noise, at):
     good = json.dumps({"model": "m", "messages": HI, "tools": [tool(parameters={})], "wobble": "x"}).encode()
