@@ -59,9 +59,10 @@ def measure_ours(llmload: str, rows: list[str]) -> dict[str, Any]:
         pace = ["20", "20"] if row == "paced" else ["0", "0"]
         layout = Layout(
             worker_core="0",
+            engine_core="1",
             worker_args=[
                 *("--simulated.ttft_ms", pace[0], "--simulated.inter_token_ms", pace[1], "--simulated.stamp", "true"),
-                *("--simulated.running_max", "1024", "--simulated.engine_core", "1"),
+                *("--simulated.running_max", "1024"),
             ],
         )
         with Stack(layout) as stack:

@@ -53,7 +53,7 @@ def platform(llmload: str, seconds: int, streams: int) -> dict[str, Any]:
         gateway_core="0",
         inner_core="1",
         worker_core="1",
-        worker_args=[*simulated, "--simulated.running_max", "1024", "--simulated.engine_core", "1"],
+        worker_args=[*simulated, "--simulated.running_max", "1024"],
     )
     with Stack(layout) as stack:
         headers = [f"authorization: Bearer {stack.key}", "x-session-id: soak-{session}"]

@@ -97,7 +97,7 @@ def main() -> None:
         gateway_core="0",
         inner_core="0",
         worker_core="0",
-        worker_args=["--simulated.ttft_ms", "0", "--simulated.inter_token_ms", "0", "--simulated.engine_core", "0"],
+        worker_args=["--simulated.ttft_ms", "0", "--simulated.inter_token_ms", "0"],
     )
     rounds: list[dict[str, Any]] = []
     with Stack(layout) as stack:

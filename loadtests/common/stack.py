@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import tempfile
 import urllib.request
@@ -29,6 +30,8 @@ class Layout:
     gateway_core: str = "0"
     inner_core: str = "0"
     worker_core: str = "0"
+    # Core of the workers' engine processes; empty = where their worker is.
+    engine_core: str = ""
     engine: str = "simulated"
     worker_args: list[str] = field(default_factory=list)
     router_args: list[str] = field(default_factory=list)
@@ -97,6 +100,9 @@ class Stack:
         )
         self._service("gateway", layout.gateway_core, self._gateway_args() + layout.gateway_args)
         wait_for(self._ready, 240, "gateway ready")
+        if layout.engine_core:
+            for pid in self.engine_pids():
+                os.sched_setaffinity(pid, {int(core) for core in layout.engine_core.split(",")})
 
     def _valkey(self) -> list[str]:
         where = ["--port", str(self.layout.base_port + 5), "--bind", "127.0.0.1", "--dir", str(self.directory)]
@@ -141,6 +147,9 @@ class Stack:
         self.processes[name] = Process(core, command, self.directory / f"{name}.log")
 
     def _ready(self) -> bool:
+        for name, process in self.processes.items():
+            if process.popen.poll() is not None:
+                raise RuntimeError(f"{name} ended at start:\n{process.log.read_text()[-2000:]}")
         with urllib.request.urlopen(f"{self.url}/readyz", timeout=2) as answer:
             return bool(answer.status == 200)
 
