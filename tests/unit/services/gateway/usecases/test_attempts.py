@@ -6,6 +6,7 @@ import pytest
 
 from libs.errors import PlatformError, Reason
 from libs.resilience.retry_budget import RetryBudget
+from libs.testing.inmem import InMemoryStream
 from libs.testing.loop import run
 from services.gateway.domain.turns import Guided, Sampling, Tool, ToolChoice
 from services.gateway.events import Ended
@@ -157,6 +158,45 @@ def test_resume_stays_on_the_same_digest(tmp_path):
                     pass
             assert caught.value.reason is Reason.STREAM_INTERRUPTED
             assert not world.workers["b"].requests
+
+    run(scenario())
+
+
+def test_a_router_that_names_workers_of_another_digest_is_not_followed(tmp_path):
+    async def scenario():
+        async with World([Worker("a"), Worker("b")], tmp_path) as world:
+            world.router.careless = True
+            world.router.digest = "digest-2"
+            _, error = await world.failure()
+            assert error.reason is Reason.NO_WORKER
+            assert not world.attempts()
+
+    run(scenario())
+
+
+def test_an_answer_at_its_limit_whose_finish_was_lost_is_interrupted(tmp_path):
+    async def scenario():
+        async with World([Worker("a", [("lose the finish", 5)]), Worker("b")], tmp_path) as world:
+            events, error = await world.failure()
+            assert len(tokens(events)) == 6
+            assert error.reason is Reason.STREAM_INTERRUPTED
+            assert not world.workers["b"].requests
+
+    run(scenario())
+
+
+def test_a_batch_that_breaks_before_anything_was_sent_leaves_no_trace(tmp_path, monkeypatch):
+    one_by_one = InMemoryStream.next_batch
+
+    async def in_pairs(self):
+        return await one_by_one(self) + await one_by_one(self)
+
+    monkeypatch.setattr(InMemoryStream, "next_batch", in_pairs)
+
+    async def scenario():
+        async with World([Worker("a", [("hole", 1)]), Worker("b")], tmp_path) as world:
+            assert whole(await world.answer())
+            assert world.record.completion_tokens == 6
 
     run(scenario())
 
