@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from cli.commands.chat import chat
+from cli.commands.demo import demo
 from cli.commands.doctor import doctor
 from cli.commands.down import down
 from cli.commands.keys import keys
@@ -23,6 +24,7 @@ app.command()(up)
 app.command()(down)
 app.command()(status)
 app.command()(chat)
+app.command()(demo)
 app.command()(doctor)
 app.add_typer(keys, name="keys")
 app.add_typer(model, name="model")
