@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -86,6 +87,11 @@ class ChatRoute:
                             answer = self._begin(call, request_id, connection, send)
                             try:
                                 await answer.run(events)
+                            except (PlatformError, asyncio.CancelledError) as error:
+                                await answer.break_off(error)
+                            except Exception:  # as below, for a client that has a part of its answer
+                                _log.exception("chat.failed", request_id=request_id)
+                                await answer.break_off(unexpected())
                             finally:
                                 status = self._end(answer)
                         else:

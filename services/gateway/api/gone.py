@@ -6,6 +6,7 @@ import asyncio
 from types import TracebackType
 from typing import Self
 
+from libs.errors import PlatformError, Reason
 from services.gateway.api.connection import Connection
 
 
@@ -14,7 +15,10 @@ class ClientGoneError(Exception):
 
 
 class UntilGone:
-    """A block that is cancelled in the tick in which its client goes away, and then raises ClientGoneError."""
+    """A block that is cancelled in the tick in which its client goes away, and then raises ClientGoneError.
+
+    Cancelled by anybody else (the server, when a stop has lasted too long) it raises PlatformError(DRAINING).
+    """
 
     __slots__ = ("_connection", "_task")
 
@@ -32,7 +36,15 @@ class UntilGone:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         self._connection.on_gone = None
-        if self._connection.lost and kind is not None and issubclass(kind, asyncio.CancelledError):
-            if self._task is not None:
-                self._task.uncancel()
+        if kind is None or not issubclass(kind, asyncio.CancelledError):
+            return
+        if self._task is not None:
+            self._task.uncancel()
+        if self._connection.lost:
             raise ClientGoneError from error
+        raise stopping() from error
+
+
+def stopping() -> PlatformError:
+    """The error of work that was cancelled because the gateway's grace to finish it is over."""
+    return PlatformError(Reason.DRAINING, "The gateway is stopping. Send the request again.", retry_after_seconds=1.0)

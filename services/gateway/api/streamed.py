@@ -9,6 +9,7 @@ from typing import Any
 
 from libs.errors import PlatformError, Reason
 from services.gateway.api.connection import Connection
+from services.gateway.api.gone import stopping
 from services.gateway.api.headers import early_headers, started_headers
 from services.gateway.events import Ended, Event, Started
 from services.gateway.wire.openai_chat_stream import PING, ChatStream, error_event
@@ -79,28 +80,30 @@ class StreamedAnswer:
         return self._sends
 
     async def run(self, events: AsyncGenerator[list[Event], None]) -> None:
-        """Sends the whole answer. Raises PlatformError only while nothing has been sent."""
+        """Sends the whole answer; on an error, `break_off` says what the client gets."""
         ended = False
-        try:
-            async for batch in events:
-                if not self.committed:
-                    await self._commit(_headers_of(batch, self._request_id))
-                chunk = self._stream.render(batch)
-                if type(batch[-1]) is Ended:
-                    ended = True
-                    await self._write(chunk, last=True)
-                elif chunk:
-                    if self._side is None and self._connection.try_write(chunk):
-                        self._sends += 1
-                    else:
-                        await self._write(chunk)
-        except PlatformError as problem:
+        async for batch in events:
             if not self.committed:
-                raise
-            await self._fail(problem)
-        else:
-            if not ended:
-                await self._fail(cut_short())
+                await self._commit(_headers_of(batch, self._request_id))
+            chunk = self._stream.render(batch)
+            if type(batch[-1]) is Ended:
+                ended = True
+                await self._write(chunk, last=True)
+            elif chunk:
+                if self._side is None and self._connection.try_write(chunk):
+                    self._sends += 1
+                else:
+                    await self._write(chunk)
+        if not ended:
+            raise cut_short()
+
+    async def break_off(self, error: PlatformError | asyncio.CancelledError) -> None:
+        """Ends a stream that has begun with an error event; raises the error again where nothing has been sent."""
+        if not self.committed or self._connection.lost:
+            raise error
+        problem = error if isinstance(error, PlatformError) else stopping()
+        self.failure = self.failure or problem
+        await self._write(error_event(problem), last=True)
 
     def look(self, now: float) -> None:
         """What time alone brings about; see `Watched`."""
@@ -145,10 +148,6 @@ class StreamedAnswer:
         self._sending = True
         await self._send({"type": "http.response.body", "body": chunk, "more_body": not last})
         self._sending = False
-
-    async def _fail(self, problem: PlatformError) -> None:
-        self.failure = self.failure or problem
-        await self._write(error_event(problem), last=True)
 
 
 def _headers_of(batch: list[Event], request_id: str) -> Headers:

@@ -335,6 +335,20 @@ def test_a_defect_is_a_500_that_tells_nothing_but_its_id(wire):
     assert b"secret" not in reply.raw
 
 
+def test_a_defect_in_mid_stream_is_an_error_event(wire):
+    def broken(request, request_id):
+        yield [started(request, request_id), delta("x")]
+        raise ValueError("secret detail")
+
+    async def scenario():
+        async with public_face(ScriptedPipeline(broken)) as face:
+            return await wire.post(face.port, {"stream": True})
+
+    reply = run_real(scenario())
+    assert reply.events[-1]["error"]["code"] == "internal_error"
+    assert b"secret" not in reply.raw
+
+
 def test_a_connection_serves_one_call_after_another(wire):
     async def scenario():
         async with public_face(ScriptedPipeline()) as face:
@@ -356,7 +370,7 @@ def test_a_drain_finishes_running_streams_and_accepts_nothing_more(wire):
             stream = asyncio.create_task(wire.post(face.port, {"stream": True}))
             await wire.until(lambda: pipeline.running == 1)
             drain = asyncio.create_task(face.server.drain(2.0))
-            with pytest.raises(ConnectionRefusedError):
+            with pytest.raises(OSError, match="Connect call failed"):
                 for _ in range(200):
                     _, writer = await asyncio.open_connection("127.0.0.1", face.port)
                     writer.close()
@@ -367,3 +381,21 @@ def test_a_drain_finishes_running_streams_and_accepts_nothing_more(wire):
             return reply
 
     assert run_real(scenario()).events[-1] == "[DONE]"
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_what_outlasts_the_grace_is_told_so_and_aborted(wire, stream):
+    async def scenario():
+        pipeline = ScriptedPipeline(lambda r, i: [[started(r, i), delta("x")], asyncio.Event()])
+        async with public_face(pipeline) as face:
+            answer = asyncio.create_task(wire.post(face.port, {"stream": stream}))
+            await wire.until(lambda: pipeline.running == 1)
+            await face.server.drain(0.0)
+            reply = await answer
+            assert pipeline.aborted == 1
+            return reply
+
+    reply = run_real(scenario())
+    error = reply.events[-1] if stream else reply.json
+    assert error["error"]["code"] == "draining"
+    assert b"[DONE]" not in reply.body
