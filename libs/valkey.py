@@ -195,8 +195,6 @@ class Valkey:
             self._probe = asyncio.get_running_loop().create_task(self._probe_until_up(), name="valkey-probe")
 
     async def _probe_until_up(self) -> None:
-        # Idle connections may have died with the old store process; each would fail one more pipeline.
-        await self._client.connection_pool.disconnect()
         pause = PROBE_PAUSE_SECONDS_FIRST
         while not await self._ping():
             await self._clock.sleep(pause)

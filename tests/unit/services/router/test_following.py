@@ -12,6 +12,7 @@ from libs.testing.inmem import InMemoryChannel
 from libs.testing.loop import run
 from services.router.main import Ports, compose
 from services.router.settings import RouterSettings
+from services.router.usecases.placing import PlaceQuery
 from tests.unit.services.router.fake_store import FakeStore
 from tests.unit.services.router.fake_worker import FakeWorker
 
@@ -169,5 +170,16 @@ def test_every_worker_lost_is_no_worker_and_an_unknown_name_is_not_found():
                 with pytest.raises(PlatformError) as caught:
                     router.fleet.pool(model, "")
                 assert (caught.value.reason, caught.value.started) == (reason, False)
+
+    run(scenario())
+
+
+def test_idle_sessions_leave_the_cache():
+    async def scenario():
+        async with router_over(a=FakeWorker()) as (router, _):
+            await router.placing.place(PlaceQuery("t", "m", "", "s", "", frozenset()))
+            assert len(router.placing._cache) == 1
+            await asyncio.sleep(601)
+            assert len(router.placing._cache) == 0
 
     run(scenario())

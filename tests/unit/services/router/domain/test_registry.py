@@ -108,6 +108,14 @@ def test_own_placements_count_until_a_newer_message_has_them():
     assert worker.load == 2
 
 
+def test_calls_sent_to_a_lost_worker_are_no_load_of_the_next_one():
+    registry = live_registry()
+    registry.workers[A].placed(0.1)
+    registry.lost(A)
+    registry.heard(A, state(1, boot="b2", snapshot=True), 0.11)
+    assert registry.workers[A].load == 0
+
+
 def test_new_sessions_get_the_digest_with_most_workers_and_ties_are_stable():
     registry = Registry(["h:1", "h:2", "h:3"], silence_seconds=0.8)
     for index, (address, digest) in enumerate([("h:1", "zz"), ("h:2", "aa"), ("h:3", "zz")]):

@@ -11,6 +11,7 @@ from services.router.domain.binding import Binding, SessionKey
 from services.router.domain.binding_cache import BindingCache
 from services.router.domain.plan import PlanRule
 from services.router.domain.registry import Registry
+from services.router.domain.rendezvous import weight
 from services.router.domain.worker import Description, StateMessage
 from services.router.usecases.fleet import Fleet
 from services.router.usecases.placing import PlaceQuery, Placing, PlacingRule
@@ -292,5 +293,42 @@ def test_own_placements_count_as_load_before_the_worker_says_so():
         replica = Replica(FakeStore())
         firsts = Counter([(await replica.place()).places[0].worker.name for _ in range(9)])
         assert set(firsts.values()) == {3}
+
+    run(scenario())
+
+
+def test_a_recheck_that_found_the_store_down_is_still_due():
+    class Falling(FakeStore):
+        async def bind(self, key, worker, version):
+            self.up = self.calls == 0
+            return await super().bind(key, worker, version)
+
+    async def scenario():
+        replica = Replica(Falling())
+        await replica.place("s")
+        await replica.clock.sleep(61)
+        assert (await replica.place("s")).uncertain is False
+        await asyncio.sleep(0)
+        assert (await replica.place("s")).uncertain is True
+
+    run(scenario())
+
+
+def test_calls_of_one_new_session_at_once_stay_together_without_the_store():
+    class Slow(FakeStore):
+        async def bind(self, key, worker, version):
+            await asyncio.sleep(0.01)
+            return await super().bind(key, worker, version)
+
+    async def scenario():
+        store = Slow()
+        store.up = False
+        replica = Replica(store)
+        first = asyncio.create_task(replica.worker("s"))
+        await asyncio.sleep(0.005)
+        hashed = max(replica.fleet.workers, key=lambda worker: weight("t\0s\0s", worker.name))
+        hashed.told = 100  # full when the second call comes
+        second = asyncio.create_task(replica.worker("s"))
+        assert await first == await second == hashed.name
 
     run(scenario())
