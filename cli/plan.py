@@ -20,6 +20,8 @@ from cli.supervisor.spec import Kind, Probe, ProcessSpec
 # After the grace for streams a service still closes its adapters (libs.settings DrainSettings.close_seconds).
 CLOSE_SECONDS = 8.0
 STORE_GRACE_SECONDS = 10.0
+# Here the engines take every core the store needs too: with the services' 50 ms, a busy moment looks like a dead store.
+STORE_TIMEOUT_MS = "250"
 KINDS: dict[str, Kind] = {"gateway": "gateway", "router": "router", "inference": "worker"}
 
 
@@ -31,6 +33,10 @@ def plan(config: Config) -> list[ProcessSpec]:
 def valkey_url(config: Config) -> str:
     """Where router and gateway find the store."""
     return f"redis://127.0.0.1:{config.ports.valkey}"
+
+
+def _store_flags(config: Config) -> tuple[str, ...]:
+    return ("--valkey.url", valkey_url(config), "--valkey.op_timeout_ms", STORE_TIMEOUT_MS)
 
 
 def _store(config: Config) -> ProcessSpec:
@@ -47,7 +53,7 @@ def _store(config: Config) -> ProcessSpec:
 def _router(config: Config) -> ProcessSpec:
     addresses = [f"127.0.0.1:{port}" for port in config.worker_ports]
     port = config.ports.router
-    flags = ("--rpc.port", str(port), "--workers", json.dumps(addresses), "--valkey.url", valkey_url(config))
+    flags = ("--rpc.port", str(port), "--workers", json.dumps(addresses), *_store_flags(config))
     return _service(config, "router", "router", flags, config.services.router, port, rpc_probe(port))
 
 
@@ -57,7 +63,7 @@ def _gateway(config: Config) -> ProcessSpec:
         *("--rest.port", str(port), "--grpc.port", str(config.ports.grpc), "--grpc.reflection", "true"),
         *("--router.address", f"127.0.0.1:{config.ports.router}"),
         *("--router.transport", config.transports.router, "--inference.transport", config.transports.inference),
-        *("--valkey.url", valkey_url(config)),
+        *_store_flags(config),
         *("--keys_file", str(layout.keys_file), "--pepper_file", str(layout.pepper_file)),
         *(("--anonymous", "true") if config.anonymous else ()),
     )

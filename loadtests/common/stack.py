@@ -118,7 +118,14 @@ class Stack:
         return [
             *("--rest.port", str(base), "--grpc.port", str(base + 1), "--router.address", f"127.0.0.1:{base + 2}"),
             *("--router.transport", layout.transport, "--inference.transport", layout.transport),
-            *("--valkey.url", self.valkey_url, "--keys_file", str(self.directory / "keys.json")),
+            *(
+                "--valkey.url",
+                self.valkey_url,
+                "--valkey.op_timeout_ms",
+                "250",
+                "--keys_file",
+                str(self.directory / "keys.json"),
+            ),
             *("--pepper_file", str(self.directory / "pepper")),
         ]
 

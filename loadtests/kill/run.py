@@ -13,6 +13,7 @@ import itertools
 import os
 import random
 import signal
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,16 @@ def body_of(kind: Kind, index: int, tokens: int) -> dict[str, Any]:
     return {**base, **kind.fields}
 
 
+async def gone(pid: int, seconds: float) -> bool:
+    """Whether the process ends within that time."""
+    until = time.monotonic() + seconds
+    while Path(f"/proc/{pid}").exists():  # noqa: ASYNC240 - procfs does not block
+        if time.monotonic() > until:
+            return False
+        await asyncio.sleep(0.02)
+    return True
+
+
 class Campaign:
     """Streams of some kinds on one stack; remembers the undisturbed answers."""
 
@@ -44,6 +55,7 @@ class Campaign:
         self.faults: list[str] = []
         self.gaps: list[float] = []
         self.resumed = 0
+        self.errors: Counter[str] = Counter()
 
     async def all_streams(self, run: int) -> list[Answer]:
         """Every stream at once, each in a session of its own."""
@@ -73,13 +85,13 @@ class Campaign:
             await asyncio.sleep(after)
             below = children(process.pid)
             os.kill(process.pid, signal.SIGKILL)
-            answers = await streams
-            leaked = [pid for pid in below if Path(f"/proc/{pid}").exists()]  # noqa: ASYNC240 - procfs does not block
-            if leaked:
-                self.faults.append(f"run {run}: engine processes {leaked} outlived their worker")
-            return answers
+            leaked.extend([pid for pid in below if not await gone(pid, 2.0)])
+            return await streams
 
+        leaked: list[int] = []
         answers = asyncio.run(scenario())
+        if leaked:
+            self.faults.append(f"run {run}: engine processes {leaked} outlived their worker by two seconds")
         process.popen.wait(10)
         self.judge(run, answers)
         self.stack.start_worker(victim)
@@ -102,6 +114,8 @@ class Campaign:
         for (kind, index), answer in zip(self.plan, answers, strict=True):
             found = verdict(kind, answer, body_of(kind, index, self.tokens), self.expected.get(index))
             self.counts[f"{kind.name}: {found.split(':')[0]}"] += 1
+            if answer.error:
+                self.errors[f"{kind.name}: {answer.error['code']}: {answer.error['message'][:160]}"] += 1
             if found.startswith("wrong"):
                 self.faults.append(f"run {run} {kind.name} {index}: {found}")
             if answer.usage.get("headrace", {}).get("attempts", 1) > 1:
@@ -116,6 +130,7 @@ class Campaign:
         return {
             "verdicts": dict(self.counts),
             "resumed": self.resumed,
+            "errors": dict(self.errors.most_common(10)),
             "gap_ms": gaps,
             "wrong": len(self.faults),
             "faults": self.faults[:20],
