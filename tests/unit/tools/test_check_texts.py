@@ -14,7 +14,7 @@ BAD = {
     "OpenAI key": "sk-" + "a1B2" * 8,
     "cloud key": "AKIA" + "ABCDEFGHIJKLMNOP",
     "access token": "ghp_" + "a1" * 16,
-    "wheel": "see https://example.org/files/a-1.0.whl" + "",
+    "wheel": "see https://example.org/files/a-1.0" + ".whl",
     "index": "--index-url" + " https://mirror.example/simple",
     "pip.conf": "index-url" + " = https://mirror.example/simple",
     "home": "open('/home/" + "alice/model')",
