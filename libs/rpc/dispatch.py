@@ -100,28 +100,41 @@ class Dispatcher:
         for hook, mark in zip(self._hooks, marks, strict=True):
             hook.finished(mark, info, error, seconds)
 
-    async def run(self, info: CallInfo, work: Callable[[], Any]) -> Any:
-        """Awaits `work()` within the deadline, between the hooks. Any exception leaves as PlatformError."""
+    def left_seconds(self, info: CallInfo) -> float:
+        """What is left of a call's deadline; infinite without one."""
+        return float("inf") if info.deadline is None else info.deadline - self._clock.monotonic()
+
+    async def run(self, info: CallInfo, work: Callable[[], Any], why: Callable[[], PlatformError] | None = None) -> Any:
+        """Awaits `work()` within the deadline, between the hooks. Any exception leaves as PlatformError.
+
+        With `why`, the transport keeps the deadline itself: it cancels the task, and `why` says what it did that for.
+        """
         began = self._clock.monotonic()
-        marks = [hook.started(info) for hook in self._hooks]
+        marks = [hook.started(info) for hook in self._hooks] if self._hooks else ()
         error: PlatformError | None = None
+        limit: asyncio.Timeout | None = None
         try:
-            async with asyncio.timeout(None if info.deadline is None else info.deadline - began):
+            if why is not None:
+                return await work()
+            limit = asyncio.timeout(None if info.deadline is None else info.deadline - began)
+            async with limit:
                 return await work()
         except PlatformError as raised:
             error = raised
             raise
-        except TimeoutError as raised:
-            error = PlatformError(Reason.DEADLINE_EXCEEDED, f"{info.method} did not finish in time")
-            raise error from raised
         except asyncio.CancelledError:
-            error = PlatformError(Reason.CANCELLED, "the caller has gone")
+            error = why() if why is not None else PlatformError(Reason.CANCELLED, "the caller has gone")
             raise
         except Exception as raised:  # a handler's fault ends its call alone, and its details stay inside
-            error = _fault(info, raised)
+            error = _late(info) if limit is not None and limit.expired() else _fault(info, raised)
             raise error from raised
         finally:
-            self._tell(marks, info, error, began)
+            if self._hooks:
+                self._tell(marks, info, error, began)
+
+
+def _late(info: CallInfo) -> PlatformError:
+    return PlatformError(Reason.DEADLINE_EXCEEDED, f"{info.method} did not finish in time")
 
 
 def _translated(info: CallInfo, work: Callable[[], Any]) -> Any:

@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Generic, Protocol
 
-from headrace.common.v1.trunk_pb2 import Frame, Open
+from headrace.common.v1.trunk_pb2 import Frame
 
 from libs.errors import PlatformError, Reason
 from libs.rpc.errors import decode_bytes
 from libs.rpc.method import Method, Res
 from libs.rpc.trunk.calls import Assembly, Consumed
 from libs.rpc.trunk.limits import TrunkLimits
+from libs.rpc.trunk.outbox import Opening
 
 
 class Owner(Protocol):
@@ -28,36 +29,56 @@ class Owner(Protocol):
 
 
 class ClientCall(Generic[Res]):
-    """A `Stream`; a unary call is one that ends with its first message."""
+    """A `Stream`; a unary call is one that ends with its first message. `timeout` in seconds from this moment."""
+
+    __slots__ = (
+        "_assembly",
+        "_consumed",
+        "_error",
+        "_limits",
+        "_loop",
+        "_over",
+        "_owner",
+        "_parse",
+        "_ready",
+        "_ready_bytes",
+        "_waiter",
+        "expires_at",
+        "id",
+        "metadata",
+        "method",
+        "payload",
+    )
 
     def __init__(
-        self, owner: Owner, method: Method[Any, Res], payload: bytes, metadata: Mapping[str, str], limits: TrunkLimits
+        self,
+        owner: Owner,
+        method: Method[Any, Res],
+        payload: bytes,
+        metadata: Mapping[str, str],
+        limits: TrunkLimits,
+        timeout: float,
     ) -> None:
         self.id = 0
         self.method, self.payload, self.metadata = method, payload, metadata
         self._owner, self._limits = owner, limits
         self._parse = method.response.FromString
-        self._assembly = Assembly(limits.payload_bytes)
-        self._consumed = Consumed(limits.window_bytes)
+        self._assembly: Assembly | None = None
+        self._consumed = Consumed(limits.window_bytes) if method.streaming else None
         self._ready: list[Res] = []
         self._ready_bytes = 0
         self._waiter: asyncio.Future[None] | None = None
         self._error: PlatformError | None = None
         self._over = False
         self._loop = asyncio.get_running_loop()
-        self._expires_at = 0.0
-        self._timer: asyncio.TimerHandle | None = None
+        self.expires_at = self._loop.time() + timeout
 
-    def arm(self, timeout: float) -> None:
-        """Starts the deadline, in seconds from this moment."""
-        self._expires_at = self._loop.time() + timeout
-        self._timer = self._loop.call_later(timeout, self._expire)
-
-    def header(self) -> Open:
-        """The Open frame's content, with what is left of the deadline."""
-        left = max(1, int(1000 * (self._expires_at - self._loop.time())))
-        credit = self._limits.window_bytes if self.method.streaming else 0
-        return Open(method=self.method.path, credit=credit, timeout_ms=left, metadata=self.metadata)
+    def opening(self) -> Opening:
+        """The Open frame to be, with what is left of the deadline."""
+        left = max(1, int(1000 * (self.expires_at - self._loop.time())))
+        credit = self._limits.window_bytes if self._consumed is not None else 0
+        payload, self.payload = self.payload, b""
+        return Opening(self.id, self.method.path, credit, left, self.metadata, payload)
 
     @property
     def over(self) -> bool:
@@ -72,13 +93,13 @@ class ClientCall(Generic[Res]):
             if frame.HasField("close"):
                 self.end(decode_bytes(frame.close.status) if frame.close.status else None)
             return  # any other kind is of a newer peer
+        payload: bytes | None = frame.data
         try:
-            payload = self._assembly.feed(frame.data, more=frame.more)
+            if self._assembly is not None or frame.more:
+                payload = self._join(frame.data, more=frame.more)
             if payload is not None:
                 self._ready.append(self._parse(payload))
                 self._ready_bytes += len(payload)
-                if self._waiter is not None:
-                    self._wake()
         except PlatformError as error:
             self.fail(error)
             return
@@ -87,6 +108,13 @@ class ClientCall(Generic[Res]):
             return
         if frame.end:
             self.end(None)
+        elif self._waiter is not None and payload is not None:
+            self._wake()
+
+    def _join(self, part: bytes, *, more: bool) -> bytes | None:
+        if self._assembly is None:
+            self._assembly = Assembly(self._limits.payload_bytes)
+        return self._assembly.feed(part, more=more)
 
     def end(self, error: PlatformError | None) -> None:
         """The peer ended the call, or the link did. What has arrived can still be read."""
@@ -100,12 +128,11 @@ class ClientCall(Generic[Res]):
         if self._over:
             return
         self._over, self._error = True, error
-        if self._timer is not None:
-            self._timer.cancel()
         self._owner.drop(self.id, cancel=cancel)
         self._wake()
 
-    def _expire(self) -> None:
+    def expire(self) -> None:
+        """See Expiring."""
         self.fail(PlatformError(Reason.DEADLINE_EXCEEDED, f"{self.method.name} did not finish in time"))
 
     def _wake(self) -> None:
@@ -139,8 +166,10 @@ class ClientCall(Generic[Res]):
 
     def _took(self, size: int) -> None:
         self._ready_bytes -= size
+        if self._consumed is None or self._over:
+            return
         credit = self._consumed.take(size)
-        if credit and not self._over:
+        if credit:
             self._owner.give_credit(self.id, credit)
 
     def _raise(self) -> None:

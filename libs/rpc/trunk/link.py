@@ -26,7 +26,7 @@ class Pipe(Protocol):
 
 
 class Link:
-    """Reads until the end, then `run` returns. `on_frame` is called for each frame and must not block.
+    """Reads until the end, then `run` returns. `on_frame` gets each frame with its call's number; it must not block.
 
     `on_frame` keeps the faults of a call to that call; one that escapes it ends the trunk, as a bad message does.
     """
@@ -38,7 +38,7 @@ class Link:
         *,
         sends: type[ConnectRequest | ConnectResponse],
         receives: type[ConnectRequest | ConnectResponse],
-        on_frame: Callable[[Frame], None],
+        on_frame: Callable[[int, Frame], None],
     ) -> None:
         self._pipe, self._limits = pipe, limits
         self._sends, self._receives, self._on_frame = sends, receives, on_frame
@@ -91,8 +91,9 @@ class Link:
             except DecodeError:
                 return "a message could not be decoded"
             for frame in message.frames:
-                if frame.call or frame.WhichOneof("kind") != "ping":
-                    on_frame(frame)
+                number = frame.call
+                if number or not frame.HasField("ping"):
+                    on_frame(number, frame)
                 elif not frame.ping.ack:
                     self.outbox.control(Frame(ping=Ping(id=frame.ping.id, ack=True)))
                     self._wake.set()

@@ -7,15 +7,45 @@ a Close whose call still has Data here follows that Data.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from headrace.common.v1.trunk_pb2 import Close, ConnectRequest, ConnectResponse, Frame, Open
+from headrace.common.v1.trunk_pb2 import Close, ConnectRequest, ConnectResponse, Frame
 
 from libs.rpc.trunk.limits import TrunkLimits
 
-# Bytes of a frame beside its payload, an upper estimate.
+# Bytes of a frame beside its payload, and of an Open beside payload and metadata: upper estimates.
 FRAME_OVERHEAD = 32
+OPEN_OVERHEAD = 256
+
+
+class Opening(NamedTuple):
+    """A new call; becomes an Open frame only when it is written, in place: building one first costs a copy."""
+
+    call: int
+    method: str
+    credit: int
+    timeout_ms: int
+    metadata: Mapping[str, str]
+    payload: bytes
+
+    def write(self, frames: Any, part: bytes) -> Any:
+        """Adds the frame with the first part of the payload."""
+        frame = frames.add(call=self.call)
+        header = frame.open
+        header.method, header.payload, header.timeout_ms = self.method, part, self.timeout_ms
+        if self.credit:
+            header.credit = self.credit
+        metadata = header.metadata
+        for key, value in self.metadata.items():
+            metadata[key] = value
+        return frame
+
+    @property
+    def overhead(self) -> int:
+        """Bytes beside the payload."""
+        return OPEN_OVERHEAD + 4 * sum(map(len, self.metadata.values()))
 
 
 @dataclass(slots=True)
@@ -35,7 +65,7 @@ class Outbox:
         self._limits = limits
         self._control: deque[Frame] = deque()
         self._data: deque[_Payload] = deque()
-        self._opens: deque[tuple[Frame, bytes]] = deque()
+        self._opens: deque[Opening] = deque()
         # Payloads waiting per call, and the Close that must follow them.
         self._pending: dict[int, int] = {}
         self._closes: dict[int, Frame] = {}
@@ -53,7 +83,8 @@ class Outbox:
     def data(self, call: int, payload: bytes, *, end: bool = False) -> None:
         """A response message; `end` = the call ends well with it."""
         self._data.append(_Payload(call, payload, end))
-        self._pending[call] = self._pending.get(call, 0) + 1
+        pending = self._pending
+        pending[call] = pending.get(call, 0) + 1
         self.queued_bytes += len(payload)
 
     def close(self, call: int, status: bytes = b"") -> None:
@@ -64,10 +95,10 @@ class Outbox:
         else:
             self._control.append(frame)
 
-    def open(self, call: int, header: Open, payload: bytes) -> None:
+    def open(self, opening: Opening) -> None:
         """A new call; a long payload continues in Data frames of later messages."""
-        self._opens.append((Frame(call=call, open=header), payload))
-        self.queued_bytes += len(payload)
+        self._opens.append(opening)
+        self.queued_bytes += len(opening.payload)
 
     def forget(self, call: int) -> bool:
         """Drops everything of a call; True when its Open had not been written yet."""
@@ -77,9 +108,9 @@ class Outbox:
         self._pending.pop(call, None)
         self._closes.pop(call, None)
         for item in self._opens:
-            if item[0].call == call:
+            if item.call == call:
                 self._opens.remove(item)
-                self.queued_bytes -= len(item[1])
+                self.queued_bytes -= len(item.payload)
                 return True
         return False
 
@@ -94,8 +125,9 @@ class Outbox:
             frame = self._control.popleft()
             frames.append(frame)
             size += frame.ByteSize() + 4
-        size = self._pop_data(frames, size)
-        if size < self._limits.message_bytes:
+        if self._data:
+            size = self._pop_data(frames, size)
+        if self._opens and size < self._limits.message_bytes:
             self._pop_opens(frames, size)
         self.frames += len(frames)
         self.messages += 1
@@ -103,30 +135,36 @@ class Outbox:
 
     def _pop_data(self, frames: Any, size: int) -> int:
         part, limit = self._limits.part_bytes, self._limits.message_bytes
+        data, add, delivered = self._data, frames.add, self._delivered
         held: list[_Payload] = []
+        # Calls with a part in this message: what else they have here waits for the next one.
         busy: set[int] = set()
-        while self._data and size < limit:
-            item = self._data.popleft()
-            if item.call in busy:
+        while data and size < limit:
+            item = data.popleft()
+            call = item.call
+            if busy and call in busy:
                 held.append(item)
                 continue
             left = len(item.data) - item.sent
-            take = min(left, part)
-            if size and size + take + FRAME_OVERHEAD > limit:
+            if size and size + min(left, part) + FRAME_OVERHEAD > limit:
                 held.append(item)
                 break
-            last = take == left
-            chunk = item.data if last and not item.sent else item.data[item.sent : item.sent + take]
-            frames.add(call=item.call, data=chunk, more=not last, end=item.end and last)
-            size += take + FRAME_OVERHEAD
-            self.queued_bytes -= take
-            if last:
-                self._delivered(item.call, frames)
-            else:
-                item.sent += take
-                busy.add(item.call)
+            if left > part:
+                add(call=call, data=item.data[item.sent : item.sent + part], more=True)
+                item.sent += part
+                self.queued_bytes -= part
+                size += part + FRAME_OVERHEAD
+                busy.add(call)
                 held.append(item)
-        self._data.extendleft(reversed(held))
+                continue
+            frame = add(call=call, data=item.data[item.sent :] if item.sent else item.data)
+            if item.end:
+                frame.end = True
+            size += left + FRAME_OVERHEAD
+            self.queued_bytes -= left
+            delivered(call, frames)
+        if held:
+            data.extendleft(reversed(held))
         return size
 
     def _delivered(self, call: int, frames: Any) -> None:
@@ -135,20 +173,25 @@ class Outbox:
             self._pending[call] = left
             return
         del self._pending[call]
-        frame = self._closes.pop(call, None)
-        if frame is not None:
-            frames.append(frame)
+        if self._closes and call in self._closes:
+            frames.append(self._closes.pop(call))
 
     def _pop_opens(self, frames: Any, size: int) -> None:
         part, limit = self._limits.part_bytes, self._limits.message_bytes
-        while self._opens and (size == 0 or size + min(len(self._opens[0][1]), part) + 256 <= limit):
-            frame, payload = self._opens.popleft()
-            frame.open.payload = payload[:part]
-            rest = payload[part:]
-            self.queued_bytes -= len(payload) - len(rest)
-            if rest:
-                frame.more = True
-                self._data.append(_Payload(frame.call, rest, end=True))
-                self._pending[frame.call] = 1
-            frames.append(frame)
-            size += len(frame.open.payload) + 256
+        opens = self._opens
+        while opens:
+            opening = opens[0]
+            payload = opening.payload
+            cost = min(len(payload), part) + opening.overhead
+            if size and size + cost > limit:
+                return
+            opens.popleft()
+            size += cost
+            if len(payload) <= part:
+                opening.write(frames, payload)
+                self.queued_bytes -= len(payload)
+                continue
+            opening.write(frames, payload[:part]).more = True
+            self.queued_bytes -= part
+            self._data.append(_Payload(opening.call, payload[part:], end=True))
+            self._pending[opening.call] = 1

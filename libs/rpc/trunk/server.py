@@ -14,6 +14,7 @@ from headrace.common.v1.trunk_pb2 import ConnectRequest, ConnectResponse, Frame,
 from libs.errors import PlatformError, Reason
 from libs.rpc.dispatch import Dispatcher
 from libs.rpc.trunk.client import PATH
+from libs.rpc.trunk.deadlines import Deadlines
 from libs.rpc.trunk.limits import VERSION, TrunkLimits
 from libs.rpc.trunk.link import Link
 from libs.rpc.trunk.server_call import ServerCall
@@ -39,29 +40,30 @@ class _Peer:
     """One accepted trunk and its calls."""
 
     def __init__(self, pipe: _ContextPipe, identity: str, dispatcher: Dispatcher, limits: TrunkLimits) -> None:
-        self.identity, self._dispatcher, self._limits = identity, dispatcher, limits
+        self.identity, self.dispatcher, self._limits = identity, dispatcher, limits
         self.calls: dict[int, ServerCall] = {}
         self.last_call = 0
         self.draining = False
         self.idle = asyncio.Event()
         self.idle.set()
+        self.deadlines = Deadlines(self.calls.values)
         self.link = Link(pipe, limits, sends=ConnectResponse, receives=ConnectRequest, on_frame=self._on_frame)
 
-    def _on_frame(self, frame: Frame) -> None:
+    def _on_frame(self, number: int, frame: Frame) -> None:
         try:
-            self._route(frame)
+            self._route(number, frame)
         except Exception as error:  # blast radius: whatever a frame sets off ends its own call alone
-            _log.error("a frame failed", call=frame.call, error=type(error).__name__)
-            call = self.calls.get(frame.call)
+            _log.error("a frame failed", call=number, error=type(error).__name__)
+            call = self.calls.get(number)
             if call is not None:
                 call.abandon(PlatformError(Reason.INTERNAL, "the call failed inside the server"))
 
-    def _route(self, frame: Frame) -> None:
+    def _route(self, number: int, frame: Frame) -> None:
         kind = frame.WhichOneof("kind")
         if kind == "open":
-            self._on_open(frame)
+            self._on_open(number, frame)
             return
-        call = self.calls.get(frame.call)
+        call = self.calls.get(number)
         if call is None:
             return  # over already, or an unknown frame of a newer peer
         if kind == "credit":
@@ -69,24 +71,26 @@ class _Peer:
         elif kind == "cancel":
             call.abandon(PlatformError(Reason.CANCELLED, "the caller gave the call up"))
         elif kind == "data":
-            call.feed(frame.data, self._dispatcher, self.identity, more=frame.more)
+            call.feed(frame.data, more=frame.more)
 
-    def _on_open(self, frame: Frame) -> None:
-        if frame.call <= self.last_call:
+    def _on_open(self, number: int, frame: Frame) -> None:
+        if number <= self.last_call:
             return  # a bad frame ends nothing but itself: the id is or was another call's
-        self.last_call = frame.call
-        call = ServerCall(self.link, frame.call, frame.open, self._limits, self._on_done)
-        self.calls[frame.call] = call
-        self.idle.clear()
+        self.last_call = number
+        call = ServerCall(self, number, frame.open, self._limits)
+        if not self.calls:
+            self.idle.clear()
+        self.calls[number] = call
         if self.draining:
             call.finish(PlatformError(Reason.DRAINING, "the process is shutting down", started=False))
         elif len(self.calls) > self._limits.calls_max:
             message = f"more than {self._limits.calls_max} calls at once on this trunk"
             call.finish(PlatformError(Reason.OVERLOADED, message, retry_after_seconds=1.0, started=False))
         else:
-            call.feed(frame.open.payload, self._dispatcher, self.identity, more=frame.more)
+            call.feed(frame.open.payload, more=frame.more)
 
-    def _on_done(self, number: int) -> None:
+    def done(self, number: int) -> None:
+        """See Side."""
         self.calls.pop(number, None)
         if not self.calls:
             self.idle.set()
@@ -102,6 +106,7 @@ class _Peer:
         """The trunk is gone: every handler is told."""
         for call in list(self.calls.values()):
             call.abandon(PlatformError(Reason.CANCELLED, "the caller's process has gone"))
+        self.deadlines.close()
 
 
 class TrunkAcceptor(grpc.GenericRpcHandler):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 import structlog
 from headrace.common.v1.trunk_pb2 import Open
@@ -15,21 +16,56 @@ from libs.rpc.api import CallInfo, Handler
 from libs.rpc.dispatch import Dispatcher
 from libs.rpc.errors import encode
 from libs.rpc.trunk.calls import Assembly, Window
+from libs.rpc.trunk.deadlines import Deadlines
 from libs.rpc.trunk.limits import TrunkLimits
 from libs.rpc.trunk.link import Link
 
 _log = structlog.get_logger(__name__)
 
 
-class ServerCall:
-    """A `Responder` for one call on one link. `done` is called once, when the call is over."""
+class Side(Protocol):
+    """What a call needs of the trunk it came on."""
 
-    def __init__(self, link: Link, number: int, opened: Open, limits: TrunkLimits, done: Callable[[int], None]) -> None:
-        self._link, self._number, self._limits, self._done = link, number, limits, done
+    link: Link
+    identity: str
+    dispatcher: Dispatcher
+    deadlines: Deadlines
+
+    def done(self, number: int) -> None:
+        """The call is over."""
+        ...
+
+
+class ServerCall:
+    """A `Responder` for one call on one trunk."""
+
+    __slots__ = (
+        "_assembly",
+        "_backlog",
+        "_callbacks",
+        "_ended",
+        "_ending",
+        "_limits",
+        "_link",
+        "_number",
+        "_opened",
+        "_over",
+        "_room",
+        "_side",
+        "_started",
+        "_starving",
+        "_task",
+        "_window",
+        "expires_at",
+    )
+
+    def __init__(self, side: Side, number: int, opened: Open, limits: TrunkLimits) -> None:
+        self._side, self._link, self._number, self._limits = side, side.link, number, limits
         self._opened = opened
-        self._assembly = Assembly(limits.payload_bytes)
+        self.expires_at = float("inf")
+        self._assembly: Assembly | None = None
         self._window = Window(opened.credit)
-        self._backlog: deque[bytes] = deque()
+        self._backlog: deque[bytes] | None = None
         self._starving: asyncio.TimerHandle | None = None
         self._room: asyncio.Event | None = None
         self._callbacks: list[Callable[[], None]] = []
@@ -41,31 +77,44 @@ class ServerCall:
 
     # -- the request
 
-    def feed(self, part: bytes, dispatcher: Dispatcher, identity: str, *, more: bool) -> None:
+    def feed(self, part: bytes, *, more: bool) -> None:
         """A part of the request; the last one starts the handler. A fault ends this call alone."""
         if self._ended:
             return
         if self._started:
             self.abandon(PlatformError(Reason.INVALID_REQUEST, "the request went on after its last part"))
             return
+        payload: bytes | None = part
         try:
-            payload = self._assembly.feed(part, more=more)
+            if more or self._assembly is not None:
+                payload = self._join(part, more=more)
             if payload is not None:
                 self._started = True
-                self._start(payload, dispatcher, identity)
+                self._start(payload)
         except PlatformError as error:
             self.finish(error)
 
-    def _start(self, payload: bytes, dispatcher: Dispatcher, identity: str) -> None:
-        opened = self._opened
-        timeout = opened.timeout_ms / 1000 if opened.timeout_ms else None
-        metadata = dict(opened.metadata)
-        if sum(len(key) + len(value) for key, value in metadata.items()) > self._limits.metadata_bytes:
+    def _join(self, part: bytes, *, more: bool) -> bytes | None:
+        if self._assembly is None:
+            self._assembly = Assembly(self._limits.payload_bytes)
+            self._expire_in((self._opened.timeout_ms or 60_000) / 1000)
+        return self._assembly.feed(part, more=more)
+
+    def _admit(self) -> tuple[Handler, CallInfo]:
+        opened, found = self._opened, self._opened.metadata
+        metadata = {key: found[key] for key in found} if len(found) else {}
+        if sum(map(len, metadata.values())) + sum(map(len, metadata)) > self._limits.metadata_bytes:
             message = f"the call's metadata is over {self._limits.metadata_bytes} bytes; send less of it"
             raise PlatformError(Reason.PAYLOAD_TOO_LARGE, message, started=False)
-        info = dispatcher.admit(opened.method, identity, timeout, metadata)
-        handler = dispatcher.find(opened.method)
+        timeout = opened.timeout_ms / 1000 if opened.timeout_ms else None
+        info = self._side.dispatcher.admit(opened.method, self._side.identity, timeout, metadata)
+        handler = self._side.dispatcher.find(opened.method)
         assert handler is not None, "admit has found it"  # noqa: S101 - for the type checker
+        return handler, info
+
+    def _start(self, payload: bytes) -> None:
+        dispatcher = self._side.dispatcher
+        handler, info = self._admit()
         try:
             request = handler.method.request.FromString(payload)
         except Exception as error:  # protobuf's own error: the bytes are no such message
@@ -76,29 +125,44 @@ class ServerCall:
             if answer is not None:
                 self._answer(answer)
                 return
-        work = self._stream if handler.method.streaming else self._unary
-        self._task = asyncio.ensure_future(self._guard(work(handler, request, info, dispatcher)))
+        self._expire_in(dispatcher.left_seconds(info))
+        serve = self._stream if handler.method.streaming else self._unary
+        self._task = asyncio.get_running_loop().create_task(serve(handler, request, info))
 
-    async def _guard(self, work: Any) -> None:
+    async def _unary(self, handler: Handler, request: Any, info: CallInfo) -> None:
         try:
-            await work
+            serve: Any = handler.serve
+            self._answer(await self._side.dispatcher.run(info, partial(serve, request, info), self._why))
         except PlatformError as error:
-            if error.reason is Reason.DEADLINE_EXCEEDED:
-                self._tell()
             self.finish(error)
         except asyncio.CancelledError:
-            self.finish(self._over or PlatformError(Reason.WORKER_LOST, "the server stopped in the middle of the call"))
+            self.finish(self._why())
 
-    async def _unary(self, handler: Handler, request: Any, info: CallInfo, dispatcher: Dispatcher) -> None:
-        self._answer(await dispatcher.run(info, lambda: handler.serve(request, info)))  # type: ignore[call-arg, arg-type]
+    async def _stream(self, handler: Handler, request: Any, info: CallInfo) -> None:
+        try:
+            serve: Any = handler.serve
+            await self._side.dispatcher.run(info, partial(serve, request, self, info), self._why)
+        except PlatformError as error:
+            self.finish(error)
+        except asyncio.CancelledError:
+            self.finish(self._why())
+        else:
+            self._ending = True
+            if self._over is not None or not self._backlog:
+                self.finish(self._over)
 
-    async def _stream(self, handler: Handler, request: Any, info: CallInfo, dispatcher: Dispatcher) -> None:
-        await dispatcher.run(info, lambda: handler.serve(request, self, info))  # type: ignore[call-arg, arg-type]
-        if self._over is not None:
-            raise self._over
-        self._ending = True
-        if not self._backlog:
-            self.finish(None)
+    def _why(self) -> PlatformError:
+        return self._over or PlatformError(Reason.WORKER_LOST, "the server stopped in the middle of the call")
+
+    def _expire_in(self, seconds: float) -> None:
+        self.expires_at = asyncio.get_running_loop().time() + seconds
+        self._side.deadlines.add(self.expires_at)
+
+    def expire(self) -> None:
+        """See Expiring."""
+        self.abandon(PlatformError(Reason.DEADLINE_EXCEEDED, f"{self._opened.method} did not finish in time"))
+
+    # -- the response
 
     def _answer(self, response: Any) -> None:
         if self._ended:
@@ -110,8 +174,6 @@ class ServerCall:
         self._link.kick()
         self._settle()
 
-    # -- the response
-
     def send(self, response: Any) -> None:
         """See Responder."""
         if self._over is not None:
@@ -120,13 +182,17 @@ class ServerCall:
         if len(payload) > self._link.payload_bytes_max:
             raise self._too_large(len(payload))
         if self._backlog or not self._window.spend(len(payload)):
-            self._backlog.append(payload)
-            if self._starving is None:
-                loop = asyncio.get_running_loop()
-                self._starving = loop.call_later(self._limits.starved_seconds, self._starved)
+            self._hold(payload)
             return
         self._link.outbox.data(self._number, payload)
         self._link.kick()
+
+    def _hold(self, payload: bytes) -> None:
+        if self._backlog is None:
+            self._backlog = deque()
+        self._backlog.append(payload)
+        if self._starving is None:
+            self._restart_starving()
 
     def _too_large(self, size: int) -> PlatformError:
         return PlatformError(
@@ -209,8 +275,8 @@ class ServerCall:
 
     def _settle(self) -> None:
         self._ended = True
-        self._backlog.clear()
+        self._backlog = None
         if self._starving is not None:
             self._starving.cancel()
             self._starving = None
-        self._done(self._number)
+        self._side.done(self._number)

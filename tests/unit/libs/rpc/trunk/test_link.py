@@ -35,7 +35,9 @@ class Pipe:
 
 
 def link_of(pipe, frames):
-    return Link(pipe, FAST, sends=ConnectRequest, receives=ConnectResponse, on_frame=frames.append)
+    return Link(
+        pipe, FAST, sends=ConnectRequest, receives=ConnectResponse, on_frame=lambda _, frame: frames.append(frame)
+    )
 
 
 def run(scenario):

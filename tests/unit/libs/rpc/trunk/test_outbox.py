@@ -2,12 +2,12 @@
 
 from collections import defaultdict
 
-from headrace.common.v1.trunk_pb2 import Cancel, ConnectResponse, Frame, Open
+from headrace.common.v1.trunk_pb2 import Cancel, ConnectResponse, Frame
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from libs.rpc.trunk.limits import TrunkLimits
-from libs.rpc.trunk.outbox import Outbox
+from libs.rpc.trunk.outbox import Opening, Outbox
 
 LIMITS = TrunkLimits(part_bytes=10, message_bytes=200, payload_bytes=500)
 RANK = {"cancel": 0, "credit": 0, "close": 0, "data": 1, "open": 2}
@@ -38,7 +38,7 @@ def play(script):
             put[call].append(payload)
         elif kind == "open" and call not in opened:
             opened.add(call)
-            box.open(call, Open(method="/m"), payload)
+            box.open(Opening(call, "/m", 0, 1000, {}, payload))
             put[call].append(payload)
         elif kind == "cancel":
             box.control(Frame(call=call, cancel=Cancel()))
@@ -125,7 +125,7 @@ def test_a_long_payload_lets_others_pass_between_its_parts():
 
 def test_an_open_taken_back_before_it_was_written_leaves_no_trace():
     box = Outbox(LIMITS)
-    box.open(1, Open(method="/m"), b"x" * 30)
+    box.open(Opening(1, "/m", 0, 1000, {}, b"x" * 30))
     assert box.forget(1)
     assert box.pop(ConnectResponse) is None
     assert box.queued_bytes == 0
@@ -133,7 +133,7 @@ def test_an_open_taken_back_before_it_was_written_leaves_no_trace():
 
 def test_an_open_that_was_written_cannot_be_taken_back():
     box = Outbox(LIMITS)
-    box.open(1, Open(method="/m"), b"x" * 30)
+    box.open(Opening(1, "/m", 0, 1000, {}, b"x" * 30))
     box.pop(ConnectResponse)
     assert not box.forget(1)
     assert drain(box) == []
