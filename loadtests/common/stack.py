@@ -95,6 +95,8 @@ class Stack:
                 json.dumps(addresses),
                 "--valkey.url",
                 self.valkey_url,
+                "--valkey.op_timeout_ms",
+                "250",
                 *layout.router_args,
             ],
         )
