@@ -92,7 +92,12 @@ def _gone_within(pids, seconds):
     return []
 
 
-def test_the_engine_dies_with_its_worker(worker):
+def test_a_hanging_engine_is_unhealthy_and_recovers_and_a_killed_worker_takes_it_along(worker):
+    os.kill(worker.pid("VLLM::Worker"), signal.SIGSTOP)
+    assert worker.until(seconds=10, event="health")["healthy"] is False
+    os.kill(worker.pid("VLLM::Worker"), signal.SIGCONT)
+    assert worker.until(seconds=10, event="health")["healthy"] is True
+
     assert {"EngineCore", "Worker"} <= {name.removeprefix("VLLM::") for name in worker.pids.values()}
     worker.process.kill()
     left = _gone_within([pid for pid, name in worker.pids.items() if "resource_tracker" not in name], 5)
@@ -125,10 +130,3 @@ def test_the_worker_notices_the_death_of_its_engine(worker, name):
     assert worker.until(seconds=10, event="error")["reason"] == "ENGINE_DEAD"
     worker.until(seconds=5, event="dead")
     assert worker.process.wait(5) == 7
-
-
-def test_a_hanging_engine_is_unhealthy_and_recovers(worker):
-    os.kill(worker.pid("VLLM::Worker"), signal.SIGSTOP)
-    assert worker.until(seconds=10, event="health")["healthy"] is False
-    os.kill(worker.pid("VLLM::Worker"), signal.SIGCONT)
-    assert worker.until(seconds=10, event="health")["healthy"] is True

@@ -5,10 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-from harness import MODEL, STORY, Harness, Sink, work
-
-from libs.errors import PlatformError, Reason
+from harness import MODEL, work
 
 # Plain vLLM, as its own server starts it; the token budget makes the prompt take two steps.
 PLAIN = """
@@ -59,15 +56,3 @@ def test_this_engine_answers_seeded_prompts_of_any_length_in_any_company(engine)
 
     engine.run(scenario())
     assert engine.engine.load().healthy
-
-
-def test_with_chunked_prefill_a_seed_is_refused():
-    harness = Harness(chunked_prefill=True)
-    try:
-        assert not harness.capabilities.seed
-        with pytest.raises(PlatformError) as refused:
-            harness.engine.submit(work(STORY, seed=1), Sink())
-        assert (refused.value.reason, refused.value.param) == (Reason.UNSUPPORTED_PARAMETER, "seed")
-        assert harness.ask(STORY).finish()
-    finally:
-        harness.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -58,6 +58,9 @@ class VllmSettings(BaseModel):
     tool_parser: str = Field(default="hermes", pattern=r"^[a-z0-9_.-]*$")
     # vLLM's reasoning parser (`vllm.reasoning`), e.g. "qwen3"; "" = the model does not mark its reasoning.
     reasoning_parser: str = Field(default="", pattern=r"^[a-z0-9_.-]*$")
+    # What vLLM itself logs, to stderr. Its warnings are about its own choices (no Triton, eager mode), a dozen lines at
+    # each start; INFO and DEBUG help when it does not start.
+    vllm_log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "ERROR"
     # Further arguments of vLLM's, an allowlist.
     engine_args: EngineArgs = EngineArgs()
 
@@ -75,7 +78,7 @@ class VllmSettings(BaseModel):
             "HF_HUB_OFFLINE": "1",  # a model is a directory here; a typing error must not start a download
             "VLLM_NO_USAGE_STATS": "1",
             "DO_NOT_TRACK": "1",
-            "VLLM_LOGGING_LEVEL": "WARNING",
+            "VLLM_LOGGING_LEVEL": self.vllm_log_level,
             "VLLM_LOGGING_STREAM": "ext://sys.stderr",  # stdout belongs to the worker's own log
             "VLLM_LOGGING_COLOR": "0",
             "VLLM_REGEX_COMPILATION_TIMEOUT_S": str(max(1, int(self.grammar_seconds_max))),
@@ -108,6 +111,7 @@ class VllmSettings(BaseModel):
                 "disable_any_whitespace": True,
             },
             "disable_log_stats": False,  # carries running, waiting and KV use with each step
+            "use_tqdm_on_load": self.vllm_log_level != "ERROR",
             "enable_log_requests": False,  # prompts stay out of logs
             **budget,
             **self.engine_args.for_vllm(),
