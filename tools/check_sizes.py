@@ -34,9 +34,9 @@ def _function(path: Path, node: ast.FunctionDef | ast.AsyncFunctionDef) -> Itera
 
 
 def _protocol(path: Path, node: ast.ClassDef) -> Iterator[str]:
-    bases = {ast.unparse(base).split("[")[0].rsplit(".", 1)[-1] for base in node.bases}
+    bases = {ast.unparse(base).split("[")[0] for base in node.bases}
     members = sum(isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef) for item in node.body)
-    if "Protocol" in bases and members > PROTOCOL_MEMBERS_MAX:
+    if bases & {"Protocol", "typing.Protocol"} and members > PROTOCOL_MEMBERS_MAX:
         yield f"{path}:{node.lineno}: Protocol {node.name} has {members} members, at most {PROTOCOL_MEMBERS_MAX}"
 
 

@@ -35,3 +35,7 @@ def test_generated_and_ignored_files_are_let_be(check, repository):
     repository("protos/gen/a_pb2.py", "x = 1\n" * 500)
     repository(".gitignore", "build/\n")
     assert check(repository("build/a.py", "x = 1\n" * 500)) == []
+
+
+def test_asyncios_protocols_are_no_ports(check, repository):
+    assert check(repository("libs/a.py", protocol(9).replace("Protocol[T]", "asyncio.Protocol"))) == []
