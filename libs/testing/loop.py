@@ -96,6 +96,7 @@ def _run(main: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoop) -> T:
     ignored: list[dict[str, Any]] = []
     loop.set_exception_handler(lambda _, context: ignored.append(context))
     asyncio.set_event_loop(loop)
+    gc.freeze()  # so that the collection at the end looks at what this test made, not at every imported library
     try:
         result = loop.run_until_complete(main)
         left = _cancel_left(loop)
@@ -104,6 +105,7 @@ def _run(main: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoop) -> T:
         _refuse_leaks(left, ignored)
         return result
     finally:
+        gc.unfreeze()
         _cancel_left(loop)
         loop.run_until_complete(loop.shutdown_default_executor())
         asyncio.set_event_loop(None)
