@@ -42,7 +42,7 @@ def encode(error: PlatformError) -> status_pb2.Status:
     status = status_pb2.Status(code=error.status.value[0], message=error.message, details=[_pack(info)])
     if error.retry_after_seconds is not None:
         retry = error_details_pb2.RetryInfo()
-        retry.retry_delay.FromNanoseconds(int(error.retry_after_seconds * 1e9))
+        retry.retry_delay.FromNanoseconds(round(error.retry_after_seconds * 1e9))
         status.details.append(_pack(retry))
     return status
 
