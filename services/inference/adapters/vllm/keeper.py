@@ -35,9 +35,12 @@ class Keeper(Generic[T]):
         return await asyncio.wait_for(asyncio.wrap_future(self._built), seconds_max)
 
     async def close(self) -> None:
-        """Stops, waits for it. A repeat does nothing more; without a start it does nothing."""
+        """Stops, waits for it. A repeat does nothing more; without a start it does nothing.
+
+        What is still being built is not waited for: it is stopped as soon as it is there, or dies with this process.
+        """
         self._ending.set()
-        if self._thread.ident is not None:
+        if self._built.done():
             await asyncio.wrap_future(self._ended)
 
     def _run(self) -> None:

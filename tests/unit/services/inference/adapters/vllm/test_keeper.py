@@ -46,13 +46,17 @@ def test_without_a_start_there_is_nothing_to_close():
     run_real(Keeper(lambda: 1, lambda _: None).close())
 
 
-def test_a_start_that_takes_too_long():
+def test_a_start_that_is_given_up_does_not_hold_the_end_up_and_is_stopped_when_it_comes():
+    stopped = threading.Event()
+
     async def scenario():
         go = threading.Event()
-        keeper = Keeper(go.wait, lambda _: None)
+        keeper = Keeper(go.wait, lambda _: stopped.set())
         with pytest.raises(asyncio.TimeoutError):
             await keeper.start(0.05)
+        await asyncio.wait_for(keeper.close(), 1)
+        assert not stopped.is_set()
         go.set()
-        await keeper.close()
 
     run_real(scenario())
+    assert stopped.wait(5)
