@@ -1,0 +1,24 @@
+"""`headrace demo` on simulated engines; `make demo` is the same on vLLM."""
+
+import json
+
+import pytest
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+def test_the_demo_holds(platform, wait_until):
+    done = platform.run("demo", "--engine", "simulated", "--json", timeout=200)
+    document = json.loads(done.stdout)
+    assert done.returncode == 0, document
+    assert document["ok"]
+    assert [len(steps) for steps in document["sessions"].values()] == [5, 5]
+    assert document["first_token_seconds"] > 0
+    wait_until(lambda: not platform.leftovers(), "every process to be gone", 10)
+
+
+def test_the_demo_fails_where_no_worker_can_take_over(platform):
+    done = platform.run("demo", "--engine", "simulated", "--json", "--workers", "1", timeout=200)
+    document = json.loads(done.stdout)
+    assert done.returncode == 1
+    assert document["error"] or not document["ok"]
