@@ -50,6 +50,7 @@ class Calls:
         self._grammars = grammars
         self._clock = clock
         self._admission = Admission(settings.max_num_seqs, settings.waiting_max)
+        self._sandbox_free = asyncio.Lock()
         self._numbers = count()
         self._calls: dict[str, _Call] = {}
         self._choices: dict[str, _Choice] = {}
@@ -131,7 +132,9 @@ class Calls:
 
     async def _try_out(self, call: _Call, guided: Guided) -> None:
         try:
-            self._grammars.learn(guided, await asyncio.to_thread(self._grammars.try_out, guided))
+            async with self._sandbox_free:  # one thread waits for the sandbox, not all that the loop has
+                if not self._grammars.known(guided):
+                    self._grammars.learn(guided, await asyncio.to_thread(self._grammars.try_out, guided))
         except PlatformError as error:
             self._fail(call, error)
         else:

@@ -141,6 +141,18 @@ def test_a_new_grammar_is_tried_out_first_and_then_remembered():
     in_rig(scenario)
 
 
+def test_requests_with_the_same_new_grammar_try_it_out_once():
+    async def scenario(rig):
+        for name in "abc":
+            rig.submit(name, guided=SCHEMA)
+        await _until(rig, lambda: rig.backend.ids("c"))
+        assert rig.backend.ids("a")
+        assert rig.backend.ids("b")
+        assert len(rig.backend.sandbox.asked) == 1
+
+    in_rig(scenario)
+
+
 def test_a_bad_grammar_is_told_to_the_sink_and_never_seen_by_the_engine():
     async def scenario(rig):
         rig.backend.sandbox.answer = "[01:02:03] /project/cpp/x.cc:12: no good"
