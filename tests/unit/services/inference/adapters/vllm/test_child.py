@@ -52,7 +52,7 @@ def test_a_bound_process_dies_with_the_one_that_started_it(tmp_path, how, dies):
     try:
         parent.kill()
         parent.wait()
-        assert bool(_wait(ended, 3 if dies else 0.5)) is dies
+        assert bool(_wait(ended, 15 if dies else 0.5)) is dies
     finally:
         if not dies:
             os.kill(pid, signal.SIGKILL)

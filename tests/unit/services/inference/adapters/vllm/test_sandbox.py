@@ -48,7 +48,7 @@ def test_good_and_bad(sandbox):
 def test_a_compilation_that_harms_is_stopped_and_the_next_one_works(sandbox, harm):
     begun = time.monotonic()
     assert sandbox.verdict("regex", harm)
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 20
     assert sandbox.verdict("regex", "good") is None
 
 
