@@ -365,9 +365,11 @@ def test_a_bad_request_is_told_and_not_tried_elsewhere(tmp_path):
     run(scenario())
 
 
-def test_a_worker_that_refuses_the_gateway_says_nothing_about_the_clients_key(tmp_path):
+@pytest.mark.parametrize("workers", [1, 3])
+def test_workers_that_refuse_the_gateway_say_nothing_about_the_clients_key(tmp_path, workers):
     async def scenario():
-        async with World([Worker("a", [("refuse", Reason.INVALID_API_KEY)])], tmp_path) as world:
+        refusing = [Worker(name, [("refuse", Reason.INVALID_API_KEY)]) for name in "abc"[:workers]]
+        async with World(refusing, tmp_path) as world:
             _, error = await world.failure()
             assert (error.reason, error.http_status) == (Reason.INTERNAL, 500)
 

@@ -66,6 +66,7 @@ class Worker:
 
     def __init__(self, name, script=(), boot_id="boot"):
         self.name, self.script, self.boot_id = name, list(script), boot_id
+        self.address = name
         self.requests, self.cancelled, self.described, self.fetched = [], 0, 0, 0
         self.pace = 0.0
         self.hold_fetch = None
@@ -200,7 +201,7 @@ class Router:
         return rpb.PlaceResponse(
             candidates=[
                 rpb.Candidate(
-                    worker=w.name, address=w.name, boot_id=w.boot_id, model_digest=self.digest, reason="rendezvous"
+                    worker=w.name, address=w.address, boot_id=w.boot_id, model_digest=self.digest, reason="rendezvous"
                 )
                 for w in left[: self.plan_size]
             ]
@@ -217,7 +218,7 @@ class Router:
             model="m", model_digest=self.digest, tokenizer_digest="tok-1", window_tokens=self.window,
             capabilities=self.capabilities, engine="scripted",
         )  # fmt: skip
-        addresses = [w.name for w in self.workers]
+        addresses = [w.address for w in self.workers]
         return rpb.Model(name=name, pool=name != "m", description=description, addresses=addresses)
 
 
