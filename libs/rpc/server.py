@@ -17,6 +17,7 @@ from libs.rpc.api import Handler
 from libs.rpc.dispatch import CallHook, Dispatcher
 from libs.rpc.grpc_handlers import DispatchingHandler
 from libs.rpc.settings import RpcServerSettings, channel_options
+from libs.rpc.trunk.gauges import Trunks
 from libs.rpc.trunk.limits import TrunkLimits
 from libs.rpc.trunk.server import TrunkAcceptor
 
@@ -34,6 +35,7 @@ class RpcServer:
         token: str = "",
         hooks: Sequence[CallHook] = (),
         limits: TrunkLimits | None = None,
+        trunks: Trunks | None = None,
     ) -> None:
         self._settings = settings
         self._clock = clock
@@ -48,7 +50,8 @@ class RpcServer:
             hooks=hooks,
         )
         self._calls = DispatchingHandler(self._dispatcher)
-        self._trunks = TrunkAcceptor(identity, self._dispatcher, limits or TrunkLimits(calls_max=settings.calls_max))
+        trunk_limits = limits or TrunkLimits(calls_max=settings.calls_max)
+        self._trunks = TrunkAcceptor(identity, self._dispatcher, trunk_limits, trunks)
         self._health = health.aio.HealthServicer()
         self._server: grpc.aio.Server | None = None
         self.port = 0

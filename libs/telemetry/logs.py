@@ -74,7 +74,7 @@ class _QueueLogger:
 
 
 def start_logging(settings: LogSettings, service: str, instance: str, stream: TextIO | None = None) -> LogWriter:
-    """Configures structlog and the standard library's root logger; the writer must be closed at the end."""
+    """Configures structlog and the standard library's root logger; `stop_logging` ends it."""
     stream = stream or sys.stdout
     writer = LogWriter(stream, _renderer(settings, stream), settings.queue_lines_max)
     level = logging.getLevelNamesMapping()[settings.level.upper()]
@@ -109,6 +109,15 @@ def _renderer(settings: LogSettings, stream: TextIO) -> Callable[[Mapping[str, A
     return lambda event: str(console(None, "", dict(event)))
 
 
+def stop_logging(writer: LogWriter) -> None:
+    """Writes what is queued and gives structlog and the root logger back as they came."""
+    writer.close()
+    structlog.reset_defaults()
+    root = logging.getLogger()
+    root.handlers = [handler for handler in root.handlers if not isinstance(handler, _Bridge)]
+    root.setLevel(logging.WARNING)
+
+
 class _Bridge(logging.Handler):
     """Sends records of libraries through structlog."""
 
@@ -123,7 +132,7 @@ _TALKATIVE = ("asyncio", "grpc", "hpack", "httpcore", "httpx", "openai", "urllib
 
 def _route_standard_logging(level: int) -> None:
     root = logging.getLogger()
-    root.handlers = [_Bridge()]
+    root.handlers = [handler for handler in root.handlers if _is_foreign(handler)] + [_Bridge()]
     root.setLevel(max(level, logging.INFO))
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)

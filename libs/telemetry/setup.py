@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, TextIO
 
+from libs.rpc.trunk.gauges import Trunks
 from libs.settings import ServiceSettings
 from libs.telemetry import names
 from libs.telemetry.logs import start_logging
@@ -15,6 +16,7 @@ from libs.telemetry.metrics import NO_LABELS, NoLabels, Registry
 from libs.telemetry.metrics_server import serve_metrics
 from libs.telemetry.rpc import RpcTelemetry
 from libs.telemetry.tracing import tracer
+from libs.telemetry.trunks import watch_trunks
 
 
 class ProcessLabels(NamedTuple):
@@ -26,11 +28,12 @@ class ProcessLabels(NamedTuple):
 
 @dataclass(frozen=True)
 class Telemetry:
-    """What a service's `main` hands on: `registry` to its metrics, `hooks` to its RpcServer."""
+    """What a `main` hands on: `registry` to its metrics, `hooks` and `trunks` to its RpcServer and channels."""
 
     registry: Registry
     hooks: tuple[RpcTelemetry, ...]
     _close: Callable[[], None]
+    trunks: Trunks = field(default_factory=Trunks)
 
     def close(self) -> None:
         """Flushes spans and log lines; may block for some seconds when the collector is away."""
@@ -53,12 +56,14 @@ def setup(settings: ServiceSettings, service: str, instance: str = "", *, stream
         registry.gauge(names.METRIC_BUILD, "1; the labels say what runs here.", ProcessLabels).set(
             ProcessLabels(service, instance), 1
         )
+        trunks = Trunks()
+        watch_trunks(registry, trunks)
         if settings.trace.otlp_endpoint:
             _start_tracing(settings, service, instance, stack)
         if settings.metrics.port:
             stack.callback(serve_metrics(registry, settings.metrics))
         opened = stack.pop_all()
-    return Telemetry(registry, (RpcTelemetry(registry, access=settings.log.access),), opened.close)
+    return Telemetry(registry, (RpcTelemetry(registry, access=settings.log.access),), opened.close, trunks)
 
 
 def _start_tracing(settings: ServiceSettings, service: str, instance: str, stack: ExitStack) -> None:

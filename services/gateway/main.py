@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from libs.app import App, run_service
@@ -121,7 +121,8 @@ async def build(settings: GatewaySettings, stack: AsyncExitStack, app: App) -> N
     secret = install_secret(settings.keys_path, settings.pepper_path)
     door = _authenticator(settings, app)
     watching = [CallMetrics(app.telemetry.registry)]
-    pipeline = await open_pipeline(stack, _options(settings, secret), owners, app.clock, observers=watching)
+    options = replace(_options(settings, secret), trunks=app.telemetry.trunks)
+    pipeline = await open_pipeline(stack, options, owners, app.clock, observers=watching)
     gateway = compose(settings, Ports(pipeline, door, app.telemetry.registry, app.clock))
     app.spawn(gateway.watch.run(), "watch")
     await _open_rest(settings, gateway, stack, app)

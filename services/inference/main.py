@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from contextlib import AsyncExitStack
@@ -87,11 +88,20 @@ async def build(settings: InferenceSettings, stack: AsyncExitStack, app: App) ->
     workers.append(worker)
     metrics.read_load(side.engine.load, lambda: worker.board.healthy)
     server = RpcServer(
-        "inference", worker.api.handlers(), settings.rpc, clock=app.clock, token=token, hooks=app.telemetry.hooks
+        "inference",
+        worker.api.handlers(),
+        settings.rpc,
+        clock=app.clock,
+        token=token,
+        hooks=app.telemetry.hooks,
+        trunks=app.telemetry.trunks,
     )
     stack.push_async_callback(server.stop)
     port = await server.start()
     _live(app, worker, server)
+    # What is here now stays: full collections over a loaded engine's objects would stall every stream.
+    gc.collect()
+    gc.freeze()
     _log.info("worker ready", worker=settings.name, port=port, engine=settings.engine.kind, model=settings.model.name)
 
 

@@ -79,18 +79,24 @@ def compose(settings: RouterSettings, ports: Ports) -> Router:
 
 async def build(settings: RouterSettings, stack: AsyncExitStack, app: App) -> None:
     """Opens what a process needs. A store that is down delays nothing: bindings are uncertain until it answers."""
-    token = settings.internal_token()
+    token, telemetry = settings.internal_token(), app.telemetry
     valkey = Valkey(settings.valkey, app.clock)
     stack.push_async_callback(valkey.close)
     await valkey.ready()
 
     def dial_worker(address: str) -> Channel:
-        return dial(address, settings.workers_transport, identity=IDENTITY, token=token)
+        return dial(address, settings.workers_transport, identity=IDENTITY, token=token, trunks=telemetry.trunks)
 
     store = ValkeyBindings(valkey, settings.bindings.ttl_seconds)
     router = compose(settings, Ports(store, dial_worker, app.clock, app.telemetry.registry))
     server = RpcServer(
-        IDENTITY, router.api.handlers(), settings.rpc, clock=app.clock, token=token, hooks=app.telemetry.hooks
+        IDENTITY,
+        router.api.handlers(),
+        settings.rpc,
+        clock=app.clock,
+        token=token,
+        hooks=telemetry.hooks,
+        trunks=telemetry.trunks,
     )
     app.serve(server)
     for name, loop in router.loops.items():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import grpc.aio
@@ -18,6 +17,7 @@ from libs.rpc.method import Method, Req, Res
 from libs.rpc.settings import channel_options
 from libs.rpc.trunk.client_call import ClientCall
 from libs.rpc.trunk.deadlines import Deadlines
+from libs.rpc.trunk.gauges import TrunkGauges, Trunks, gauges_of
 from libs.rpc.trunk.limits import VERSION, TrunkLimits
 from libs.rpc.trunk.link import Link
 
@@ -28,19 +28,6 @@ BACKOFF_SECONDS = 0.05
 
 class _NotATrunkError(Exception):
     """The peer's first message is no greeting that this version understands."""
-
-
-@dataclass(frozen=True, slots=True)
-class TrunkGauges:
-    """A moment of a trunk, for metrics."""
-
-    connected: bool
-    open_calls: int
-    queued_bytes: int = 0
-    write_stall_seconds: float = 0.0
-    loop_lag_seconds: float = 0.0
-    frames: int = 0
-    messages: int = 0
 
 
 class _CallPipe:
@@ -70,10 +57,12 @@ class TrunkChannel:
         identity: str,
         token: str,
         limits: TrunkLimits | None = None,
+        trunks: Trunks | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._address, self._identity, self._token = address, identity, token
         self._limits, self._jitter = limits or TrunkLimits(), jitter
+        self._trunks = trunks or Trunks()
         self._calls: dict[int, ClientCall[Any]] = {}
         self._unsent: list[ClientCall[Any]] = []
         self._deadlines = Deadlines(lambda: [*self._calls.values(), *self._unsent])
@@ -92,18 +81,7 @@ class TrunkChannel:
 
     def gauges(self) -> TrunkGauges:
         """Figures of this moment."""
-        link = self._link
-        if link is None:
-            return TrunkGauges(connected=False, open_calls=len(self._calls))
-        return TrunkGauges(
-            connected=True,
-            open_calls=len(self._calls),
-            queued_bytes=link.outbox.queued_bytes,
-            write_stall_seconds=link.write_stall_seconds,
-            loop_lag_seconds=link.lag_seconds,
-            frames=link.outbox.frames,
-            messages=link.outbox.messages,
-        )
+        return gauges_of(self._link, len(self._calls))
 
     # -- calls
 
@@ -240,7 +218,8 @@ class TrunkChannel:
             unsent, self._unsent = self._unsent, []
             for waiting in unsent:
                 self._send_open(link, waiting)
-            return await link.run(), True
+            with self._trunks.entered("dialling", self.gauges):
+                return await link.run(), True
 
     async def _greet(self, call: Any) -> Hello:
         hello = Hello(

@@ -15,6 +15,7 @@ from libs.errors import PlatformError, Reason
 from libs.rpc.dispatch import Dispatcher
 from libs.rpc.trunk.client import PATH
 from libs.rpc.trunk.deadlines import Deadlines
+from libs.rpc.trunk.gauges import Trunks, gauges_of
 from libs.rpc.trunk.limits import VERSION, TrunkLimits
 from libs.rpc.trunk.link import Link
 from libs.rpc.trunk.server_call import ServerCall
@@ -112,8 +113,11 @@ class _Peer:
 class TrunkAcceptor(grpc.GenericRpcHandler):
     """Accepts trunks. Peers that do not know the token, or speak another version, are refused with words."""
 
-    def __init__(self, identity: str, dispatcher: Dispatcher, limits: TrunkLimits) -> None:
+    def __init__(
+        self, identity: str, dispatcher: Dispatcher, limits: TrunkLimits, trunks: Trunks | None = None
+    ) -> None:
         self._identity, self._dispatcher, self._limits = identity, dispatcher, limits
+        self._trunks = trunks or Trunks()
         self._peers: set[_Peer] = set()
         self._draining = False
 
@@ -137,7 +141,8 @@ class TrunkAcceptor(grpc.GenericRpcHandler):
         if self._draining:
             peer.go_away("the process is shutting down", hand_over=False)
         try:
-            reason = await peer.link.run()
+            with self._trunks.entered("accepting", lambda: gauges_of(peer.link, len(peer.calls))):
+                reason = await peer.link.run()
             _log.debug("trunk ended", peer=hello.identity, reason=reason)
         finally:
             self._peers.discard(peer)

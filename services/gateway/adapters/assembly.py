@@ -13,6 +13,7 @@ from libs.clock import Clock
 from libs.resilience.retry_budget import RetryBudget
 from libs.rpc.api import Channel
 from libs.rpc.dial import dial
+from libs.rpc.trunk.gauges import Trunks
 from services.gateway.adapters.catalog import WatchedCatalog
 from services.gateway.adapters.router import RpcRouter
 from services.gateway.adapters.tokenizer_disk import TokenizerDisk
@@ -40,6 +41,7 @@ class PipelineOptions:
     token: str
     secret: bytes
     tokenizer_dir: Path
+    trunks: Trunks | None = None
     margin_seconds: float = 0.05
     sessions: SessionLimits = field(default_factory=SessionLimits)
     prepare: PrepareLimits = field(default_factory=PrepareLimits)
@@ -58,7 +60,7 @@ async def open_pipeline(
     """The pipeline, watching the catalog; it is closed with the stack. Returns at once: see `ready`."""
 
     def by_address(address: str, transport: Transport) -> Channel:
-        return dial(address, transport, identity="gateway", token=options.token)
+        return dial(address, transport, identity="gateway", token=options.token, trunks=options.trunks)
 
     connect = dialler or by_address
     to_router = connect(options.router_address, options.router_transport)

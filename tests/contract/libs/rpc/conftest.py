@@ -118,3 +118,8 @@ def with_rig():
         return run_real(whole())
 
     return run
+
+
+@pytest.fixture
+def neighbour():
+    return Neighbour()

@@ -6,7 +6,14 @@ import time
 import pytest
 from headrace.inference.v1 import inference_pb2 as pb
 
+from libs.clock import SystemClock
 from libs.errors import PlatformError, Reason
+from libs.rpc.dial import dial
+from libs.rpc.server import RpcServer
+from libs.rpc.settings import RpcServerSettings
+from libs.rpc.trunk.gauges import Trunks
+from libs.testing.channels import Served
+from libs.testing.loop import run_real
 
 
 def ask(model="", **more):
@@ -317,3 +324,39 @@ def test_a_payload_over_the_limit_fails_its_call_alone(with_rig):
         assert (await rig.channel.call(rig.neighbour.count, pb.CountRequest(model="ok"), timeout=5)).tokens == 2
 
     with_rig("trunk", scenario)
+
+
+def test_both_sides_of_a_trunk_are_listed_while_it_lives(neighbour):
+    async def scenario():
+        trunks = Trunks()
+        settings = RpcServerSettings()
+        server = RpcServer("peer", neighbour.handlers(), settings, clock=SystemClock(), token="t", trunks=trunks)
+        await server.start()
+        channel = dial(f"127.0.0.1:{server.port}", "trunk", identity="gateway", token="t", trunks=trunks)
+        stream = channel.stream(neighbour.generate, ask("t", tokens=1, session="hang"), timeout=10)
+        await stream.__anext__()
+        for side in ("dialling", "accepting"):
+            (moment,) = trunks.moments(side)
+            assert (moment.connected, moment.open_calls) == (True, 1)
+        await channel.close()
+        await Served(server).stop()
+        assert trunks.moments("dialling") == trunks.moments("accepting") == []
+
+    run_real(scenario())
+
+
+def test_a_port_without_a_token_takes_no_trunk(neighbour):
+    async def scenario():
+        server = RpcServer("peer", neighbour.handlers(), RpcServerSettings(), clock=SystemClock())
+        await server.start()
+        address = f"127.0.0.1:{server.port}"
+        stock, trunk = (dial(address, kind, identity="operator", token="") for kind in ("grpc", "trunk"))
+        await stock.call(neighbour.count, pb.CountRequest(), timeout=3)
+        denied = await failure(stock.call(neighbour.drain, pb.DrainRequest(), timeout=3))
+        assert denied.reason is Reason.PERMISSION_DENIED, "anybody can claim to be the operator"
+        assert not (await failure(trunk.call(neighbour.count, pb.CountRequest(), timeout=3))).started
+        await stock.close()
+        await trunk.close()
+        await Served(server).stop()
+
+    run_real(scenario())
