@@ -1,0 +1,77 @@
+import json
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cli.config import Config, Services, Transports, Worker
+from cli.plan import plan
+
+
+@pytest.fixture
+def planned(tmp_path):
+    def make(**settings):
+        return {spec.name: spec for spec in plan(Config(state_dir=tmp_path / "state", **settings))}
+
+    return make
+
+
+def flag(spec, name):
+    return spec.argv[spec.argv.index(name) + 1]
+
+
+def test_the_processes_in_the_order_of_the_table(planned):
+    specs = planned()
+    assert list(specs) == ["valkey", "router", "gateway", "inference-0", "inference-1"]
+    assert [spec.kind for spec in specs.values()] == ["store", "router", "gateway", "worker", "worker"]
+
+
+def test_the_second_worker_loads_after_the_first(planned):
+    specs = planned()
+    assert [specs[name].after for name in ("router", "gateway", "inference-0", "inference-1")] == [
+        "", "", "", "inference-0",
+    ]  # fmt: skip
+
+
+def test_the_store_syncs_every_second_on_loopback_only(planned):
+    store = planned()["valkey"]
+    assert (flag(store, "--appendonly"), flag(store, "--appendfsync")) == ("yes", "everysec")
+    assert flag(store, "--bind") == "127.0.0.1"
+
+
+def test_the_router_knows_every_worker(planned):
+    assert json.loads(flag(planned()["router"], "--workers")) == ["127.0.0.1:8111", "127.0.0.1:8112"]
+
+
+def test_workers_are_told_their_name_pools_and_core(planned):
+    specs = planned(workers=(Worker(pools=("small",), cores="3"), Worker(engine="simulated")))
+    first, second = specs["inference-0"], specs["inference-1"]
+    assert (flag(first, "--name"), json.loads(flag(first, "--model.pools"))) == ("inference-0", ["small"])
+    assert flag(first, "--vllm.cpu_cores") == "3"
+    assert "--vllm.cpu_cores" not in second.argv
+    assert flag(second, "--engine.kind") == "simulated"
+
+
+def test_only_an_explicit_wish_lets_calls_in_without_a_key(planned):
+    assert "--anonymous" not in planned()["gateway"].argv
+    assert flag(planned(anonymous=True)["gateway"], "--anonymous") == "true"
+
+
+def test_transports_are_passed_on(planned):
+    gateway = planned(transports=Transports(router="grpc", inference="trunk"))["gateway"]
+    assert (flag(gateway, "--router.transport"), flag(gateway, "--inference.transport")) == ("grpc", "trunk")
+
+
+def test_settings_of_services_go_by_file_and_a_workers_own_win(planned):
+    common = {"vllm": {"max_num_seqs": 4, "block_size": 64}}
+    own = Worker(settings={"vllm": {"max_num_seqs": 8}})
+    specs = planned(services=Services(inference=common), workers=(own, Worker()))
+    read = [yaml.safe_load(Path(flag(specs[f"inference-{i}"], "--config")).read_text()) for i in (0, 1)]
+    assert read == [{"vllm": {"max_num_seqs": 8, "block_size": 64}}, common]
+    assert "--config" not in specs["router"].argv
+
+
+def test_every_service_knows_its_parent(planned):
+    specs = planned()
+    assert {flag(spec, "--parent_pid") for spec in specs.values() if spec.kind != "store"} == {str(os.getpid())}
