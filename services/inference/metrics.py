@@ -30,6 +30,10 @@ class StateLabels(NamedTuple):
     state: str
 
 
+_OK = OutcomeLabels("OK")
+_PROMPT, _CACHED, _OUTPUT = KindLabels("prompt"), KindLabels("cached"), KindLabels("output")
+
+
 class InferenceMetrics:
     """See CallObserver."""
 
@@ -46,10 +50,11 @@ class InferenceMetrics:
 
     def ended(self, usage: Usage, error: PlatformError | None) -> None:
         """See CallObserver."""
-        self._calls.inc(OutcomeLabels(error.reason.value if error else "OK"))
-        self._tokens.inc(KindLabels("prompt"), usage.prompt_tokens)
-        self._tokens.inc(KindLabels("cached"), usage.cached_tokens)
-        self._tokens.inc(KindLabels("output"), usage.completion_tokens)
+        self._calls.inc(OutcomeLabels(error.reason.value) if error else _OK)
+        self._tokens.inc(_PROMPT, usage.prompt_tokens)
+        if usage.cached_tokens:
+            self._tokens.inc(_CACHED, usage.cached_tokens)
+        self._tokens.inc(_OUTPUT, usage.completion_tokens)
         if usage.first_token_ms:
             self._ttft.observe(NO_LABELS, usage.first_token_ms / 1000)
             self._queue.observe(NO_LABELS, usage.queue_ms / 1000)

@@ -56,15 +56,20 @@ def is_byte_level(tokenizer: Tokenizer) -> bool:
 
 def token_bytes(tokenizer: Tokenizer) -> dict[int, bytes]:
     """The bytes of every token of a byte-level vocabulary, as tokenizers' ByteLevel decoder maps them."""
-    byte_of = _byte_of_character()
-    return {
-        number: bytes(byte_of[c] for c in token) if all(c in byte_of for c in token) else token.encode()
-        for token, number in tokenizer.get_vocab(with_added_tokens=True).items()
-    }
+    table = _latin_of_character()
+    return {number: _spell(token, table) for token, number in tokenizer.get_vocab(with_added_tokens=True).items()}
 
 
-def _byte_of_character() -> dict[str, int]:
-    """GPT-2's table of bytes as visible characters, reversed."""
+def _spell(token: str, table: dict[int, int]) -> bytes:
+    try:
+        return token.translate(table).encode("latin-1")
+    except UnicodeEncodeError:  # an added token, which is spelled as it is
+        return token.encode()
+
+
+def _latin_of_character() -> dict[int, int]:
+    """GPT-2's table of bytes as visible characters, reversed; characters that stand for no byte leave Latin-1."""
     visible = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     hidden = [byte for byte in range(256) if byte not in visible]
-    return {chr(b): b for b in visible} | {chr(256 + place): b for place, b in enumerate(hidden)}
+    no_byte = dict.fromkeys(hidden, 0xFFFF)
+    return no_byte | {256 + place: byte for place, byte in enumerate(hidden)}
