@@ -110,16 +110,20 @@ def _renderer(settings: LogSettings, stream: TextIO) -> Callable[[Mapping[str, A
 
 
 def stop_logging(writer: LogWriter) -> None:
-    """Writes what is queued and gives structlog and the root logger back as they came."""
+    """Writes what is queued and gives structlog and the root logger back as `start_logging` found them."""
     writer.close()
     structlog.reset_defaults()
     root = logging.getLogger()
-    root.handlers = [handler for handler in root.handlers if not isinstance(handler, _Bridge)]
-    root.setLevel(logging.WARNING)
+    for bridge in [handler for handler in root.handlers if isinstance(handler, _Bridge)]:
+        root.handlers, root.level = bridge.before
 
 
 class _Bridge(logging.Handler):
-    """Sends records of libraries through structlog."""
+    """Sends records of libraries through structlog. `before` is what the root logger had."""
+
+    def __init__(self, before: tuple[list[logging.Handler], int]) -> None:
+        super().__init__()
+        self.before = before
 
     def emit(self, record: logging.LogRecord) -> None:
         info = record.exc_info[1] if record.exc_info else None
@@ -132,7 +136,7 @@ _TALKATIVE = ("asyncio", "grpc", "hpack", "httpcore", "httpx", "openai", "urllib
 
 def _route_standard_logging(level: int) -> None:
     root = logging.getLogger()
-    root.handlers = [handler for handler in root.handlers if _is_foreign(handler)] + [_Bridge()]
+    root.handlers = [_Bridge((root.handlers, root.level))]
     root.setLevel(max(level, logging.INFO))
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)

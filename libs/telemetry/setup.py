@@ -11,7 +11,7 @@ from typing import NamedTuple, TextIO
 from libs.rpc.trunk.gauges import Trunks
 from libs.settings import ServiceSettings
 from libs.telemetry import names
-from libs.telemetry.logs import start_logging
+from libs.telemetry.logs import start_logging, stop_logging
 from libs.telemetry.metrics import NO_LABELS, NoLabels, Registry
 from libs.telemetry.metrics_server import serve_metrics
 from libs.telemetry.rpc import RpcTelemetry
@@ -49,7 +49,7 @@ def setup(settings: ServiceSettings, service: str, instance: str = "", *, stream
     registry = Registry()
     with ExitStack() as stack:
         writer = start_logging(settings.log, service, instance, stream)
-        stack.callback(writer.close)
+        stack.callback(stop_logging, writer)
         registry.gauge(names.METRIC_LOG_DROPPED, "Log lines lost to a full queue.", NoLabels).read_from(
             NO_LABELS, lambda: writer.dropped
         )

@@ -3,9 +3,10 @@ import json
 import logging
 
 import pytest
+import structlog
 
 from libs.settings import LogSettings
-from libs.telemetry.logs import REDACTED, SECRET_KEYS, bind, get_logger, start_logging
+from libs.telemetry.logs import REDACTED, SECRET_KEYS, bind, get_logger, start_logging, stop_logging
 
 
 @pytest.fixture
@@ -14,14 +15,11 @@ def logged():
 
     def run(act, **settings):
         stream = io.StringIO()
-        root = logging.getLogger()
-        before = root.handlers[:], root.level
         writer = start_logging(LogSettings(**{"format": "json", **settings}), "demo", "demo-0", stream)
         try:
             act()
         finally:
-            writer.close()
-            root.handlers[:], root.level = before
+            stop_logging(writer)
         return stream.getvalue().splitlines()
 
     return run
@@ -88,3 +86,10 @@ def test_the_standard_library_goes_the_same_way(logged):
 
 def test_libraries_that_log_requests_are_kept_quiet(logged):
     assert logged(lambda: logging.getLogger("httpx").info("POST /v1 body"), level="debug") == []
+
+
+def test_the_end_gives_everything_back(logged):
+    root = logging.getLogger()
+    before = root.handlers, root.level, structlog.is_configured()
+    logged(lambda: get_logger().info("x"), level="error")
+    assert (root.handlers, root.level, structlog.is_configured()) == before
