@@ -35,11 +35,16 @@ def parse_bar(text: str) -> float | None:
     return begin + (end - begin) * int(found["percent"]) / 100
 
 
+def converter(source: Path, target: Path) -> tuple[str, ...]:
+    """The program that does it."""
+    return (sys.executable, "-m", "cli.model.gguf_to_safetensors", str(source), str(target))
+
+
 async def convert(source: Path, target: Path, progress: Progress) -> None:
     """Converts `source` into the directory `target`. Raises CliError with the last lines when it fails."""
     progress(TASK, 0.0, 0.0)
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "cli.model.gguf_to_safetensors", str(source), str(target)),
+        *converter(source, target),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
