@@ -31,7 +31,7 @@ class RouterApi:
     def handlers(self) -> list[Handler]:
         """For RpcServer."""
         return [
-            Handler(PLACE, self.place),
+            Handler(PLACE, self.place, quick=self.place_at_once),
             Handler(CHOOSE, self.choose),
             Handler(WATCH_MODELS, self.watch_models),
             Handler(LIST_WORKERS, self.list_workers),
@@ -40,6 +40,11 @@ class RouterApi:
     async def place(self, request: router.PlaceRequest, info: CallInfo) -> router.PlaceResponse:  # noqa: ARG002 -- Handler's shape
         """Orders workers."""
         return convert.place_response(await self._placing.place(convert.place_query(request)))
+
+    def place_at_once(self, request: router.PlaceRequest, info: CallInfo) -> router.PlaceResponse | None:  # noqa: ARG002 -- Handler's shape
+        """Orders workers when no store is needed, which spares a task per call; None = ask `place`."""
+        found = self._placing.at_once(convert.place_query(request))
+        return None if found is None else convert.place_response(found)
 
     async def choose(self, request: router.ChooseRequest, info: CallInfo) -> router.ChooseResponse:  # noqa: ARG002 -- Handler's shape
         """Orders models."""

@@ -75,6 +75,18 @@ class Placing:
 
         Raises PlatformError as `Fleet.pool`, and NO_WORKER when all workers are excluded.
         """
+        found = self.at_once(query)
+        if found is not None:
+            return found
+        now, key = self._now(), SessionKey(query.tenant, query.session)
+        pool = self._fleet.pool(query.model, query.digest)
+        held, plan = await self._settle(key, self._cache.get(key, now), pool, query)
+        if plan:
+            return self._done(plan, held.binding.version, uncertain=not held.binding.stored, now=now)
+        return self._place_bound(key, held, self._fleet.pool(query.model, query.digest), query)  # the pool may be new
+
+    def at_once(self, query: PlaceQuery) -> Placement | None:
+        """As `place`, where no store is needed: no session, or a bound one that stays. None = it is needed."""
         pool = self._fleet.pool(query.model, query.digest)
         now = self._now()
         if not query.session:
@@ -82,10 +94,11 @@ class Placing:
         key = SessionKey(query.tenant, query.session)
         held = self._cache.get(key, now)
         if held is None or bound_worker(held.binding, pool) is None or self._unsaved(held):
-            held, plan = await self._settle(key, held, pool, query)
-            if plan:
-                return self._done(plan, held.binding.version, uncertain=not held.binding.stored, now=now)
-            pool = self._fleet.pool(query.model, query.digest)  # it may have changed meanwhile
+            return None
+        return self._place_bound(key, held, pool, query)
+
+    def _place_bound(self, key: SessionKey, held: Held, pool: Pool, query: PlaceQuery) -> Placement:
+        now = self._now()
         stale = now - held.checked_at > self._rule.recheck_seconds
         if stale and self._store.up:
             self._recheck(key, held, now)

@@ -8,11 +8,12 @@ from headrace.inference.v1 import inference_pb2 as pb
 
 from libs.clock import SystemClock
 from libs.errors import PlatformError, Reason
+from libs.rpc.api import Handler
 from libs.rpc.dial import dial
 from libs.rpc.server import RpcServer
 from libs.rpc.settings import RpcServerSettings
 from libs.rpc.trunk.gauges import Trunks
-from libs.testing.channels import Served
+from libs.testing.channels import Served, connected
 from libs.testing.loop import run_real
 
 
@@ -358,5 +359,25 @@ def test_a_port_without_a_token_takes_no_trunk(neighbour):
         await stock.close()
         await trunk.close()
         await Served(server).stop()
+
+    run_real(scenario())
+
+
+def test_a_quick_answer_is_as_good_as_an_ordinary_one(neighbour):
+    def quick(request, info):
+        if request.model == "refuse":
+            raise PlatformError(Reason.OVERLOADED, "full", started=False)
+        return pb.CountResponse(tokens=100) if request.model == "quick" else None
+
+    async def scenario():
+        async with connected("trunk", [Handler(neighbour.count, neighbour.on_count, quick=quick)]) as channel:
+
+            async def count(model):
+                return (await channel.call(neighbour.count, pb.CountRequest(model=model), timeout=5)).tokens
+
+            assert await count("quick") == 100
+            assert await count("four") == 4
+            assert len(neighbour.seen) == 1, "the handler is asked when there is no quick answer, and only then"
+            assert (await failure(count("refuse"))).reason is Reason.OVERLOADED
 
     run_real(scenario())

@@ -64,6 +64,21 @@ async def spread(replica, count=30):
     return {f"s{n}": await replica.worker(f"s{n}") for n in range(count)}
 
 
+def test_only_a_session_that_needs_the_store_is_not_placed_at_once():
+    async def scenario():
+        replica = Replica(FakeStore())
+        query = PlaceQuery("t", "m", "", "s", "", frozenset())
+        assert replica.placing.at_once(query) is None
+        first = await replica.placing.place(query)
+        again = replica.placing.at_once(query)
+        assert [place.worker for place in again.places] == [place.worker for place in first.places]
+        assert replica.placing.at_once(PlaceQuery("t", "m", "", "", "", frozenset())).places
+        replica.lose(first.places[0].worker.name)
+        assert replica.placing.at_once(query) is None
+
+    run(scenario())
+
+
 def test_a_bound_session_is_placed_without_the_store():
     async def scenario():
         store = FakeStore()
