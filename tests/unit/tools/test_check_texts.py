@@ -15,8 +15,8 @@ BAD = {
     "cloud key": "AKIA" + "ABCDEFGHIJKLMNOP",
     "access token": "ghp_" + "a1" * 16,
     "wheel": "see https://example.org/files/a-1.0" + ".whl",
-    "index": "--index-url" + " https://mirror.example/simple",
-    "pip.conf": "index-url" + " = https://mirror.example/simple",
+    "index": "--index" + "-url https://mirror.example/simple",
+    "pip.conf": "index" + "-url = https://mirror.example/simple",
     "home": "open('/home/" + "alice/model')",
 }
 
