@@ -45,7 +45,7 @@ def _store(config: Config) -> ProcessSpec:
     argv = (
         str(get_binary_path()),
         *("--bind", "127.0.0.1", "--port", str(port), "--dir", str(directory), "--daemonize", "no"),
-        *("--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--loglevel", "notice"),
+        *("--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--loglevel", "warning"),
     )
     return ProcessSpec("valkey", "store", argv, port, store_probe(port), grace_seconds=STORE_GRACE_SECONDS)
 
