@@ -65,7 +65,7 @@ def compose(settings: GatewaySettings, ports: Ports) -> Gateway:
     times = StreamTimes(rest.header_hold_seconds, rest.ping_seconds, rest.write_stall_seconds)
     watch = Watch(clock)
     metrics = RestMetrics(ports.registry, lambda: len(watch))
-    route_limits = ChatRouteLimits(rest.body_bytes_max, limits.timeout_seconds, times)
+    route_limits = ChatRouteLimits(rest.body_bytes_max, rest.body_timeout_seconds, limits.timeout_seconds, times)
     chat = ChatRoute(pipeline, door, ChatDecoder(bounds), clock, watch, metrics, route_limits)
     admin = admin_app(pipeline, door, ports.registry, created=int(clock.unix()), version=version())
     grpc = GrpcChat(pipeline, door, clock, metrics, bounds, limits.timeout_seconds)

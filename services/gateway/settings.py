@@ -24,6 +24,8 @@ class RestSettings(SettingsGroup):
     port: int = Field(default=8080, ge=0, le=65535)
     # A window of a million tokens is about 4 MiB of text. Larger bodies cost memory before anything is known of them.
     body_bytes_max: int = Field(default=16 * 2**20, ge=1024, le=512 * 2**20)
+    # A client that takes longer to send its body is cut. Too low cuts large contexts on slow lines.
+    body_timeout_seconds: float = Field(default=30.0, gt=0.0, le=600.0)
     # How long a stream's headers wait for its first delta, so that 429, 503 and the worker's name can be in them.
     # Longer risks time-outs of clients and proxies; 0 gives headers up at once.
     header_hold_seconds: float = Field(default=5.0, ge=0.0, le=120.0)

@@ -39,9 +39,10 @@ _log = get_logger("gateway.rest")
 
 @dataclass(frozen=True, slots=True)
 class ChatRouteLimits:
-    """`timeout` is the deadline of a call, in seconds."""
+    """`timeout` is the deadline of a call, `body_timeout` the time its body may take to arrive, both in seconds."""
 
     body_bytes_max: int = 16 * 2**20
+    body_timeout: float = 30.0
     timeout: float = 600.0
     times: StreamTimes = field(default_factory=StreamTimes)
 
@@ -114,7 +115,17 @@ class ChatRoute:
         """Who calls is settled before the body is read: a stranger's megabytes are not taken."""
         head = _head_of(scope["headers"])
         principal = self.authenticator.authenticate(bearer(head.authorization))
-        body = await read_body(receive, head.content_length, self.limits.body_bytes_max)
+        connection: Connection = scope["extensions"][EXTENSION]
+        if not connection.receiving:
+            body = await read_body(receive, head.content_length, self.limits.body_bytes_max)
+            return self.decoder.decode(body, head.session, principal), principal
+        try:
+            async with asyncio.timeout(self.limits.body_timeout):
+                body = await read_body(receive, head.content_length, self.limits.body_bytes_max)
+        except TimeoutError:
+            # It has not finished its request, so it cannot read an answer: the connection is of no use to anybody.
+            connection.abort()
+            raise ClientGoneError from None
         return self.decoder.decode(body, head.session, principal), principal
 
     def _begin(self, call: ChatCall, request_id: str, connection: Connection, send: Send) -> StreamedAnswer:

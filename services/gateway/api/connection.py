@@ -44,6 +44,11 @@ class Connection(HttpToolsProtocol):
         if self.on_gone is not None:
             self.on_gone()
 
+    @property
+    def receiving(self) -> bool:
+        """True while a part of the request's body is still to come."""
+        return bool(self.cycle.more_body)
+
     def listen(self) -> None:
         """Reads on after a long body: a transport that does not read never learns that the client has gone."""
         self.flow.resume_reading()

@@ -302,6 +302,25 @@ def test_a_body_over_the_limit_is_413_with_and_without_a_length(wire, chunked):
     assert run_real(scenario(100_000)).status == 200
 
 
+def test_a_client_that_never_finishes_its_body_is_cut(wire):
+    async def scenario(limit):
+        async with public_face(ScriptedPipeline(), limits=ChatRouteLimits(body_timeout=limit)) as face:
+            reader, writer = await asyncio.open_connection("127.0.0.1", face.port)
+            request = wire.request_bytes(wire.body)
+            writer.write(request[:-5])
+            await asyncio.sleep(0.3)
+            writer.write(request[-5:])
+            try:
+                return await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 3)
+            except (ConnectionError, asyncio.IncompleteReadError):
+                return b"cut"
+            finally:
+                writer.close()
+
+    assert run_real(scenario(0.1)) == b"cut"
+    assert run_real(scenario(3.0)).startswith(b"HTTP/1.1 200")
+
+
 @pytest.mark.parametrize("raw", [b"", b"{", b"[]", b'"x"', b"\xff\xfe", b'{"model":"\xff","messages":[]}', b"[" * 9999])
 def test_a_body_that_is_no_request_is_400(wire, raw):
     async def scenario():
