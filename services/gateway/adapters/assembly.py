@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +18,7 @@ from services.gateway.adapters.catalog import WatchedCatalog
 from services.gateway.adapters.router import RpcRouter
 from services.gateway.adapters.tokenizer_disk import TokenizerDisk
 from services.gateway.adapters.tokenizers import FetchedEncoders
+from services.gateway.adapters.warmup import keep_warm
 from services.gateway.adapters.workers import Channels, RpcWorkers
 from services.gateway.domain.salt import CacheSalts
 from services.gateway.ports import Observer, Owners
@@ -43,6 +44,8 @@ class PipelineOptions:
     tokenizer_dir: Path
     trunks: Trunks | None = None
     margin_seconds: float = 0.05
+    # Load tokenizers when their model appears; without it, each model's first call waits for them.
+    warm: bool = True
     sessions: SessionLimits = field(default_factory=SessionLimits)
     prepare: PrepareLimits = field(default_factory=PrepareLimits)
     runner: RunnerLimits = field(default_factory=RunnerLimits)
@@ -67,12 +70,13 @@ async def open_pipeline(
     stack.push_async_callback(to_router.close)
     channels = Channels(lambda address: connect(address, options.worker_transport), clock)
     stack.push_async_callback(channels.close)
-    sweeper = asyncio.get_running_loop().create_task(channels.keep_swept(), name="channel-sweeper")
-    stack.push_async_callback(_stop, sweeper)
+    _spawn(stack, channels.keep_swept(), "channel-sweeper")
     encoders = FetchedEncoders(channels, TokenizerDisk(options.tokenizer_dir))
     stack.push_async_callback(encoders.close)
     catalog = WatchedCatalog(to_router, clock)
     stack.push_async_callback(catalog.close)
+    if options.warm:
+        _spawn(stack, keep_warm(catalog, encoders), "tokenizer-warm-up")
     catalog.start()
     services = Services(
         catalog=catalog,
@@ -83,6 +87,10 @@ async def open_pipeline(
         margin_seconds=options.margin_seconds,
     )
     return ChatPipeline(services, observers)
+
+
+def _spawn(stack: AsyncExitStack, work: Coroutine[None, None, None], name: str) -> None:
+    stack.push_async_callback(_stop, asyncio.get_running_loop().create_task(work, name=name))
 
 
 async def _stop(task: asyncio.Task[None]) -> None:

@@ -50,9 +50,9 @@ class WatchedCatalog:
         self._task = asyncio.get_running_loop().create_task(self._watch(), name="model-catalog")
 
     async def changed(self) -> None:
-        """Waits for the next word from the router, or for its loss."""
-        self._changed.clear()
+        """Waits until the router has spoken, or was lost, since the last time this returned; for one waiter."""
         await self._changed.wait()
+        self._changed.clear()
 
     async def close(self) -> None:
         """Ends the subscription. A repeat does nothing."""

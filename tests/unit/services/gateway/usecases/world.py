@@ -248,21 +248,13 @@ class Seen:
 class World:
     """`async with World([Worker("a")]) as world: await world.answer()`."""
 
-    def __init__(self, workers, tmp_path, **options):
+    def __init__(self, workers, tmp_path, *, warm=False, **options):
         self.clock = FakeClock()
         self.workers = {worker.name: worker for worker in workers}
         self.router = Router(list(workers))
         self.owners, self.seen = Owners(), Seen()
-        self.options = PipelineOptions(
-            "router",
-            "trunk",
-            "trunk",
-            token="",
-            secret=b"pepper",
-            tokenizer_dir=tmp_path,
-            margin_seconds=0.1,
-            **options,
-        )
+        edges = ("router", "trunk", "trunk")
+        self.options = PipelineOptions(*edges, "", b"pepper", tmp_path, margin_seconds=0.1, warm=warm, **options)
         self.dials = []
         self.router_channel = None
         self._stack = AsyncExitStack()
