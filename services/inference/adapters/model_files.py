@@ -94,27 +94,32 @@ def model_digest(path: Path, tokenizer: str, adapters: tuple[str, ...]) -> str:
     return digest.hexdigest()
 
 
+_ANSWERS = ("Blue, because of Rayleigh scattering.", "<think>\nAn easy one.\n</think>\n\nBlue.")
+
+
 def prefix_stability(template: ChatTemplate, encoder: PromptEncoder, tokenizer: Tokenizer) -> PrefixStability:
     """What of a prompt the next prompt of a session starts with, found by rendering a few turns.
 
-    FULL: input and answer, as the engine wrote it; INPUT: the input only; NONE: not even that.
+    FULL: input and answer, as the engine wrote it; INPUT: the input only (many templates drop an answer's reasoning);
+    NONE: not even that.
     """
+    found = [_stability_of(answer, template, encoder, tokenizer) for answer in _ANSWERS]
+    weakest_first = (PrefixStability.NONE, PrefixStability.INPUT, PrefixStability.FULL)
+    return min(found, key=weakest_first.index)
+
+
+def _stability_of(answer: str, template: ChatTemplate, encoder: PromptEncoder, tokenizer: Tokenizer) -> PrefixStability:
+    turns = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Which colour is the sky?"},
+        {"role": "assistant", "content": answer},
+        {"role": "user", "content": "Why?"},
+    ]
     now = datetime(2026, 1, 1, tzinfo=UTC)
-    answer = " Blue, because of Rayleigh scattering."
-
-    def ids(count: int, *, prompt: bool) -> list[int]:
-        turns = [
-            {"role": "system", "content": "Be brief."},
-            {"role": "user", "content": "Which colour is the sky?"},
-            {"role": "assistant", "content": answer.strip()},
-            {"role": "user", "content": "Why?"},
-        ]
-        return unpack(encoder.encode(template.render(turns[:count], add_generation_prompt=prompt, now=now)).packed)
-
-    first, second = ids(2, prompt=True), ids(4, prompt=True)
+    first, second = (unpack(encoder.encode(template.render(turns[:count], now=now)).packed) for count in (2, 4))
     if second[: len(first)] != first:
         return PrefixStability.NONE
-    written = tokenizer.encode(answer.strip(), add_special_tokens=False).ids
+    written = tokenizer.encode(answer, add_special_tokens=False).ids
     return PrefixStability.FULL if second[len(first) :][: len(written)] == written else PrefixStability.INPUT
 
 

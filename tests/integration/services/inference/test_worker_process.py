@@ -219,3 +219,43 @@ def test_a_bad_model_directory_is_a_settings_error(tmp_path):
     )
     assert done.returncode == 2
     assert b"headrace up" in done.stdout + done.stderr
+
+
+def test_a_drain_that_hands_over_moves_streams_at_once(tmp_path):
+    with worker(tmp_path, "--simulated.inter_token_ms", "20") as (process, port):
+
+        async def ask():
+            client = channel(port, "trunk")
+            try:
+                stream = client.stream(GENERATE, request(max_tokens=400), timeout=20)
+                await anext(stream)
+                await client.call(DRAIN, pb.DrainRequest(grace_ms=20_000, hand_over=True), timeout=5)
+                with pytest.raises(PlatformError) as caught:
+                    await collect(stream)
+                return caught.value
+            finally:
+                await close(client)
+
+        error = run_real(ask())
+        assert (error.reason, error.started) == (Reason.DRAINING, True)
+        assert process.wait(LIMIT) == 0
+
+
+def test_what_does_not_finish_within_the_grace_is_handed_over(tmp_path):
+    with worker(tmp_path, "--simulated.inter_token_ms", "50", "--drain.grace_seconds", "1") as (process, port):
+
+        async def ask():
+            client = channel(port, "trunk")
+            try:
+                stream = client.stream(GENERATE, request(max_tokens=400), timeout=30)
+                await anext(stream)
+                process.send_signal(signal.SIGTERM)
+                with pytest.raises(PlatformError) as caught:
+                    await collect(stream)
+                return caught.value
+            finally:
+                await close(client)
+
+        error = run_real(ask())
+        assert (error.reason, error.started) == (Reason.DRAINING, True)
+        assert process.wait(LIMIT) == 0

@@ -62,6 +62,7 @@ def test_parts_are_bounded_and_whole(tmp_path):
 STABILITIES = [
     (TEMPLATE, PrefixStability.FULL),
     (TEMPLATE.replace("{{ m['content'] }}", "{{ m['content'] | upper }}"), PrefixStability.INPUT),
+    (TEMPLATE.replace("m['content'] }}", "m['content'].split('</think>')[-1] }}"), PrefixStability.INPUT),
     ("{{ messages | length }}" + TEMPLATE, PrefixStability.NONE),
 ]
 
