@@ -98,9 +98,12 @@ def _without_first_space(tokenizer_json: str) -> str:
     if '"first"' not in tokenizer_json:
         return tokenizer_json
     document = json.loads(tokenizer_json)
-    for step in _steps(document.get("pre_tokenizer")):
-        if step.get("type") == "Metaspace" and step.get("prepend_scheme") == "first":
-            step["prepend_scheme"] = "never"
+    steps = _steps(document.get("pre_tokenizer"))
+    spaced = [s for s in steps if s.get("type") == "Metaspace" and s.get("prepend_scheme") == "first"]
+    if not spaced:  # "first" was a word of the vocabulary, as it mostly is
+        return tokenizer_json
+    for step in spaced:
+        step["prepend_scheme"] = "never"
     return json.dumps(document)
 
 

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
 
 from libs.chat_template import ChatTemplate, PromptEncoder, Rendered, Run, unpack
 
@@ -72,3 +72,10 @@ def test_later_runs_get_no_space_before_their_first_word():
     made.add_special_tokens(["<s>"])
     packed = PromptEncoder(made).encode(Rendered([Run("a"), Run("<s>", made.token_to_id("<s>")), Run("a")])).packed
     assert unpack(packed) == made.encode("a<s>a", add_special_tokens=False).ids
+
+
+def test_a_vocabulary_with_the_word_first_needs_no_second_tokenizer(tokenizer):
+    tokenizer = Tokenizer.from_str(tokenizer.to_str())
+    tokenizer.add_tokens([AddedToken("first", normalized=False)])
+    encoder = PromptEncoder(tokenizer)
+    assert encoder._later is encoder._first
