@@ -79,12 +79,14 @@ def _body(question: Question) -> dict[str, object]:
 
 async def _events(response: httpx.Response) -> AsyncIterator[dict[str, Any]]:
     """The chunks; a stream that ends without [DONE] was cut and is an error."""
+    whole = False
     async for line in response.aiter_lines():
         if line == "data: [DONE]":
-            return
-        if line.startswith("data: "):
+            whole = True
+        elif line.startswith("data: "):
             yield json.loads(line.removeprefix("data: "))
-    raise CliError("the stream ended without [DONE]: the gateway was lost in the middle", NOT_RUNNING)
+    if not whole:
+        raise CliError("the stream ended without [DONE]: the gateway was lost in the middle", NOT_RUNNING)
 
 
 def _take(chunk: dict[str, Any], answer: Answer, on_text: OnText, begun: float) -> None:
