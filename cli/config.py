@@ -79,6 +79,9 @@ class Restarts(_Group):
     # This many deaths within the window end the restarts: what dies that often needs a person.
     deaths_max: int = Field(default=5, ge=1)
     window_seconds: float = Field(default=60.0, gt=0)
+    # A process that has served and then says for so long that it does not (a hung engine) is killed and started again.
+    # Longer than any prefill or drain: what is cut here is work.
+    not_serving_seconds: float = Field(default=300.0, gt=0)
 
 
 class Config(_Group):

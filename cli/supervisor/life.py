@@ -52,6 +52,10 @@ class Life:
         elif self.state is State.READY:
             self._move(State.NOT_SERVING, now)
 
+    def hangs(self, now: float) -> bool:
+        """True when it has not served for so long that only a new start can help."""
+        return self.state is State.NOT_SERVING and now - self.since >= self.rules.not_serving_seconds
+
     def died(self, now: float, code: int) -> float | None:
         """Seconds to wait before the next start; None = it stays down (failed, or it was meant to stop)."""
         if self.state is State.STOPPING:

@@ -86,6 +86,10 @@ class Watched:
     def kill(self) -> None:
         """SIGKILL now."""
         self.life.stop(self._now())
+        self.kill_child()
+
+    def kill_child(self) -> None:
+        """SIGKILL that counts as a death: it comes back."""
         if self._child is not None:
             self._child.kill()
 
@@ -144,6 +148,9 @@ class Watched:
             if boot_id:
                 self.state.boot_id = boot_id
             self._publish()
+            if self.life.hangs(self._now()):
+                self._say(f"does not serve for {self._shared.rules.not_serving_seconds:g} s and is started again")
+                self.kill_child()
             starting = self.life.state is State.STARTING or (serving and self.spec.kind == "worker" and not boot_id)
             await self._shared.clock.sleep(PROBE_STARTING_SECONDS if starting else PROBE_RUNNING_SECONDS)
 

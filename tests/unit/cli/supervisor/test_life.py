@@ -28,6 +28,20 @@ def test_a_process_that_stops_serving_is_not_the_same_as_one_that_starts():
     assert life.state is State.READY
 
 
+def test_a_process_that_hangs_is_told_from_one_that_pauses():
+    life = started()
+    life.probed(1.0, serving=True)
+    life.probed(2.0, serving=False)
+    assert not life.hangs(301.9)
+    assert life.hangs(302.0)
+    life.probed(303.0, serving=True)
+    assert not life.hangs(1000.0)
+
+
+def test_a_process_that_starts_slowly_does_not_hang():
+    assert not started().hangs(10_000.0)
+
+
 def test_the_back_off_doubles_up_to_its_limit():
     life, now, delays = Life(RULES.model_copy(update={"deaths_max": 100})), 0.0, []
     for _ in range(7):

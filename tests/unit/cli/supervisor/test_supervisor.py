@@ -108,6 +108,23 @@ def test_a_killed_process_comes_back_under_its_name(tmp_path):
     run_real(scenario())
 
 
+def test_a_process_that_hangs_is_started_again(tmp_path):
+    answers = [True]
+
+    async def probe():
+        return answers[0], ""
+
+    async def scenario():
+        impatient = QUICK.model_copy(update={"not_serving_seconds": 0.01})
+        async with supervised(tmp_path, dummy("a", "worker", SLEEPER, probe), rules=impatient) as (supervisor, seen, _):
+            await until(lambda: of(supervisor, "a").state == "ready")
+            first, answers[0] = of(supervisor, "a").pid, False
+            await until(lambda: of(supervisor, "a").pid not in (0, first))
+            assert any("started again" in note for note in seen.notes)
+
+    run_real(scenario())
+
+
 def test_what_dies_five_times_is_given_up_and_its_last_lines_are_kept(tmp_path):
     async def scenario():
         broken = dummy("a", "router", "print('no such thing'); raise SystemExit(1)", does_not)
