@@ -8,6 +8,7 @@ exists; it has one thread, and forks again for every grammar.
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import resource
@@ -85,6 +86,7 @@ def _serve_and_exit(peer: socket.socket, prepare: Callable[[], Compile], seconds
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.set_wakeup_fd(-1)
         _close_others(peer.fileno())
+        gc.disable()  # a collection would write to every page that is shared with the worker
         compile_ = prepare()
         while True:
             kind, text = json.loads(_receive(peer))
