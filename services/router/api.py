@@ -20,6 +20,9 @@ PLACE = method(_SERVICE, "Place", router.PlaceRequest, router.PlaceResponse)
 WATCH_MODELS = method(_SERVICE, "WatchModels", router.WatchModelsRequest, router.WatchModelsResponse)
 LIST_WORKERS = method(_SERVICE, "ListWorkers", router.ListWorkersRequest, router.ListWorkersResponse)
 
+# Only a gateway may state a tenant.
+_GATEWAYS = frozenset({"gateway"})
+
 
 class RouterApi:
     """Serves the RPCs; errors leave as PlatformError."""
@@ -31,8 +34,8 @@ class RouterApi:
     def handlers(self) -> list[Handler]:
         """For RpcServer."""
         return [
-            Handler(PLACE, self.place, quick=self.place_at_once),
-            Handler(CHOOSE, self.choose),
+            Handler(PLACE, self.place, _GATEWAYS, quick=self.place_at_once),
+            Handler(CHOOSE, self.choose, _GATEWAYS),
             Handler(WATCH_MODELS, self.watch_models),
             Handler(LIST_WORKERS, self.list_workers),
         ]

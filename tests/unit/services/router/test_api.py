@@ -17,7 +17,7 @@ from tests.unit.services.router.test_following import router_over
 @asynccontextmanager
 async def client_of(**workers):
     async with router_over(**workers) as (made, net):
-        channel = InMemoryChannel(made.api.handlers())
+        channel = InMemoryChannel(made.api.handlers(), identity="gateway")
         yield channel, net
         await channel.close()
         await asyncio.sleep(0)
@@ -101,7 +101,7 @@ def test_watchers_get_the_catalog_at_once_and_once_per_change():
 def test_a_cancelled_watch_leaves_nothing_behind():
     async def scenario():
         async with router_over(a=FakeWorker()) as (made, _):
-            channel = InMemoryChannel(made.api.handlers())
+            channel = InMemoryChannel(made.api.handlers(), identity="gateway")
             stream = channel.stream(WATCH_MODELS, router.WatchModelsRequest(), timeout=100)
             await anext(stream)
             assert len(made.fleet._listeners) == 1
@@ -123,5 +123,17 @@ def test_operators_see_every_worker_and_why_it_is_out():
             assert [(each.worker, each.state) for each in seen] == [("w0", "live"), ("w1", "unreachable")]
             assert (seen[0].in_flight, seen[0].model, list(seen[0].pools)) == (1, "m", ["small"])
             assert seen[0].last.sequence >= 1
+
+    run(scenario())
+
+
+def test_only_a_gateway_may_state_a_tenant():
+    async def scenario():
+        async with router_over(a=FakeWorker()) as (made, _):
+            stranger = InMemoryChannel(made.api.handlers(), identity="inference")
+            with pytest.raises(PlatformError) as caught:
+                await stranger.call(PLACE, ask(model="small"), timeout=1)
+            assert caught.value.reason is Reason.PERMISSION_DENIED
+            await stranger.close()
 
     run(scenario())
