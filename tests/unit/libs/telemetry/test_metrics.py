@@ -2,7 +2,7 @@ from typing import NamedTuple
 
 import pytest
 
-from libs.telemetry import metrics
+from libs.telemetry import instruments
 from libs.telemetry.metrics import NO_LABELS, NoLabels, Registry
 
 
@@ -52,7 +52,7 @@ def test_a_name_is_declared_once(registry):
 
 
 def test_label_sets_past_the_bound_are_folded_and_counted(registry, monkeypatch):
-    monkeypatch.setattr(metrics, "SERIES_MAX", 3)
+    monkeypatch.setattr(instruments, "SERIES_MAX", 3)
     calls = registry.counter("headrace_calls_total", "Calls.", Labels)
     for n in range(10):
         calls.inc(Labels(f"m{n}", "ok"))
