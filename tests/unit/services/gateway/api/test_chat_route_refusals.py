@@ -7,17 +7,11 @@ import asyncio
 import pytest
 from headrace.inference.v1.inference_pb2 import GenerateResponse
 
-from libs.errors import PlatformError, Reason
 from libs.testing.loop import run_real
 from services.gateway.api.chat_route import ChatRouteLimits
 from services.gateway.api.testing import ScriptedPipeline, ended, public_face, started
 from services.gateway.domain.auth import KeyRecord, KeyRing, hash_key
 from services.gateway.events import Delta
-
-# The promise is 100 ms, and it happens in one tick of the loop; the rest is for a machine that is busy with others.
-AT_ONCE = 0.4
-OVERLOADED = PlatformError(Reason.OVERLOADED, "Busy.", retry_after_seconds=0.25, started=False)
-LOST = PlatformError(Reason.STREAM_INTERRUPTED, "The worker was lost.")
 
 
 def delta(text: str) -> Delta:
