@@ -31,10 +31,10 @@ test: setup ## unit, contract and integration tests without vLLM (ARGS=… goes 
 	$(PYTEST) -n $(TEST_PROCESSES) -m "not vllm" $(ARGS)
 
 test-vllm: setup model ## tests against the real engine
-	$(PYTEST) -m vllm $(ARGS)
+	$(PYTEST) tests/unit tests/contract tests/integration tests/e2e -m vllm $(ARGS)
 
-test-e2e: setup model ## tests of the whole platform as processes
-	$(PYTEST) tests/e2e $(ARGS)
+test-e2e: setup model ## tests of the whole platform as processes, on simulated engines
+	$(PYTEST) tests/e2e -m "not vllm" $(ARGS)
 
 # The time to the first token counts from here, so that making the environment is in it.
 demo: export HEADRACE_STARTED_AT := $(shell date +%s)
