@@ -116,3 +116,39 @@ def test_the_error_of_the_scenario_comes_out():
 
     with pytest.raises(KeyError, match="mine"):
         run(scenario())
+
+
+@pytest.mark.parametrize("runner", [run, run_real])
+def test_a_task_that_was_told_to_end_may_take_some_turns(runner):
+    async def slow_to_end():
+        try:
+            await asyncio.Event().wait()
+        finally:
+            for _ in range(10):
+                await asyncio.sleep(0)
+
+    async def scenario():
+        scenario.kept = asyncio.create_task(slow_to_end())
+        await asyncio.sleep(0)
+        scenario.kept.cancel()
+
+    runner(scenario())
+
+
+def test_settling_does_not_jump_in_time():
+    async def scenario():
+        scenario.kept = asyncio.create_task(asyncio.sleep(0.001), name="timer")
+        await asyncio.sleep(0)
+
+    with pytest.raises(LeakError, match="timer"):
+        run(scenario())
+
+
+def test_an_event_that_grpc_hands_to_the_wrong_loop_is_no_fault_of_the_test():
+    async def scenario(what):
+        context = {"message": what, "exception": RuntimeError("Event loop is closed")}
+        asyncio.get_running_loop().call_exception_handler(context)
+
+    run(scenario("Exception in callback PollerCompletionQueue._handle_events()"))
+    with pytest.raises(LeakError):
+        run(scenario("Exception in callback mine()"))
