@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import selectors
-import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from typing import Any, TypeVar, TypeVarTuple, Unpack
@@ -122,9 +121,9 @@ async def _settle(loop: asyncio.AbstractEventLoop) -> None:
     own = asyncio.current_task()
     for _ in range(SETTLE_TURNS):
         await asyncio.sleep(0)
-    until = time.monotonic() + SETTLE_SECONDS
-    while not isinstance(loop, VirtualLoop) and asyncio.all_tasks(loop) - {own} and time.monotonic() < until:
-        await asyncio.sleep(0.005)
+    others = asyncio.all_tasks(loop) - {own}
+    if others and not isinstance(loop, VirtualLoop):
+        await asyncio.wait(others, timeout=SETTLE_SECONDS)
 
 
 def _cancel_left(loop: asyncio.AbstractEventLoop) -> list[str]:
