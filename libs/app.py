@@ -8,6 +8,7 @@ reverse → flush. A second signal ends the process at once.
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -215,8 +216,19 @@ async def _life(settings: ServiceSettings, telemetry: Telemetry, build: Build) -
     async def build_all(stack: AsyncExitStack, app: App) -> None:
         app.spawn(watch_loop_lag(telemetry.registry, clock), "loop lag")
         await build(stack, app)
+        _settle_heap()
 
     return await app.run(build_all)
+
+
+def _settle_heap() -> None:
+    """Spares calls the collector: what is here stays for life, and a call's own objects die by reference count.
+
+    Cycles are still found, only less often: with the default of 700 objects a busy gateway collects every second call.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
 
 def _stop_on_signals(app: App) -> None:

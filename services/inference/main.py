@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 from contextlib import AsyncExitStack
@@ -99,9 +98,6 @@ async def build(settings: InferenceSettings, stack: AsyncExitStack, app: App) ->
     stack.push_async_callback(server.stop)
     port = await server.start()
     _live(app, worker, server)
-    # What is here now stays: full collections over a loaded engine's objects would stall every stream.
-    gc.collect()
-    gc.freeze()
     _log.info("worker ready", worker=settings.name, port=port, engine=settings.engine.kind, model=settings.model.name)
 
 
