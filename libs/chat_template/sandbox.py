@@ -17,7 +17,6 @@ from jinja2.parser import Parser
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-
 _VERDICTS_MAX = 4096
 
 
