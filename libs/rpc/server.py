@@ -21,6 +21,8 @@ from libs.rpc.trunk.gauges import Trunks
 from libs.rpc.trunk.limits import TrunkLimits
 from libs.rpc.trunk.server import TrunkAcceptor
 
+_LAST_BYTES_SECONDS = 1.0
+
 
 class RpcServer:
     """Serves handlers on one port. NOT_SERVING until `set_serving(True)`."""
@@ -98,9 +100,9 @@ class RpcServer:
         if self._server is not None:
             began = self._clock.monotonic()
             await self._trunks.drain(grace_seconds, hand_over=hand_over)
-            # Trunks never end by themselves; only ordinary calls need what is left of the grace.
-            left = grace_seconds - (self._clock.monotonic() - began) if self._calls.running else 0.0
-            await self._server.stop(max(0.0, left))
+            # Ordinary calls need what is left of the grace; trunks that have ended, a moment for their last bytes.
+            left = max(0.0, grace_seconds - (self._clock.monotonic() - began))
+            await self._server.stop(left if self._calls.running else min(left, _LAST_BYTES_SECONDS))
 
     async def stop(self) -> None:
         """Cuts what runs. A repeat does nothing."""

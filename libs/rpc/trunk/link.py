@@ -51,6 +51,12 @@ class Link:
         self._writing_since: float | None = None
         self.lag_seconds = 0.0
         self.lost = False
+        self._finishing = False
+
+    def finish(self) -> None:
+        """Ends the link once everything in the outbox has been written."""
+        self._finishing = True
+        self._wake.set()
 
     def kick(self) -> None:
         """Something is in the outbox: it goes out at the end of this tick, with all that is added until then."""
@@ -110,6 +116,8 @@ class Link:
                 except Exception as error:  # as in _read
                     return f"the peer was lost while writing ({type(error).__name__})"
                 self._writing_since = None
+            if self._finishing:
+                return "this side ended the trunk"
 
     async def _watch(self) -> str:
         limits, number = self._limits, 0

@@ -47,6 +47,7 @@ class _Peer:
         self.draining = False
         self.idle = asyncio.Event()
         self.idle.set()
+        self.ended = asyncio.Event()
         self.deadlines = Deadlines(self.calls.values)
         self.link = Link(pipe, limits, sends=ConnectResponse, receives=ConnectRequest, on_frame=self._on_frame)
 
@@ -147,6 +148,7 @@ class TrunkAcceptor(grpc.GenericRpcHandler):
         finally:
             self._peers.discard(peer)
             peer.lose()
+            peer.ended.set()
 
     async def _greet(self, pipe: _ContextPipe, context: Any) -> Hello:
         try:
@@ -171,7 +173,10 @@ class TrunkAcceptor(grpc.GenericRpcHandler):
         return hello
 
     async def drain(self, grace_seconds: float, *, hand_over: bool) -> None:
-        """GoAway on every trunk; returns when their calls have ended or the grace is over."""
+        """GoAway on every trunk; returns when their calls and then they have ended, or the grace is over.
+
+        A trunk ends after its last frame: a server that stops under it would cut what is not written yet.
+        """
         self._draining = True
         for peer in self._peers:
             peer.go_away("the process is shutting down", hand_over=hand_over)
@@ -179,5 +184,7 @@ class TrunkAcceptor(grpc.GenericRpcHandler):
             async with asyncio.timeout(grace_seconds):
                 for peer in list(self._peers):
                     await peer.idle.wait()
+                    peer.link.finish()
+                    await peer.ended.wait()
         except TimeoutError:
             return
