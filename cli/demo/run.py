@@ -115,7 +115,8 @@ async def _sessions(demo: Demo, client: RestClient, supervisor: Supervisor, key:
     async def over_grpc(question: Question) -> Answer:
         return await grpc_client.chat(supervisor.state.grpc, key, question, _ignore)
 
-    demo.view.note("Both pools are the bundled 135M model here: judge the times, not its words.")
+    if demo.config.needs_bundled_model:
+        demo.view.note("The bundled model has 135M parameters: judge the times, not its words.")
     for name, agent, ask in (("REST", "Robin", over_rest), ("gRPC", "Gale", over_grpc)):
         demo.view.note(f"An agent session of five steps over {name}:")
         answers = await agent_session(ask, agent, f"demo-{name.lower()}-{secrets.token_hex(4)}", demo.view.note)
