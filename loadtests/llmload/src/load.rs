@@ -165,7 +165,11 @@ async fn one_call(conn: &mut Option<Conn>, shared: &Shared, request: &[u8]) -> i
     c.sock.write_all(request).await?;
     let status = c.response_head().await?;
     while !c.next_body().await? {}
-    check_status(status)
+    if status == 200 {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&c.body[..c.body.len().min(300)]).into_owned();
+    Err(invalid(&format!("HTTP status {status}: {said}")))
 }
 
 /// Closed and open loop: one connection's life.
