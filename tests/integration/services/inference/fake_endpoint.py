@@ -54,6 +54,7 @@ class Endpoint:
                 gone = asyncio.ensure_future(reader.read(1))
                 await asyncio.wait({gone}, timeout=part)
                 if gone.done():
+                    gone.exception()  # the end of the file or a reset: the client has left either way
                     raise ConnectionError
                 gone.cancel()
                 await asyncio.gather(gone, return_exceptions=True)
