@@ -74,7 +74,7 @@ def main() -> None:
     parser.add_argument("--out")
     args = parser.parse_args()
     cores = f"0-{(os.cpu_count() or 1) - 1}"
-    settings = ["--vllm.max_num_seqs", "32", "--vllm.window_tokens", "2048", "--vllm.block_tokens", "32"]
+    settings = ["--vllm.max_num_seqs", "32", "--vllm.window_tokens", "2048", "--vllm.block_size", "32"]
     layout = Layout(
         gateway_core="0,1",
         inner_core="0,1",
