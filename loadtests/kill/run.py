@@ -34,6 +34,14 @@ def body_of(kind: Kind, index: int, tokens: int) -> dict[str, Any]:
     return {**base, **kind.fields}
 
 
+def name_of(pid: int) -> str:
+    """The process's name for a report."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return "ended"
+
+
 async def gone(pid: int, seconds: float) -> bool:
     """Whether the process ends within that time."""
     until = time.monotonic() + seconds
@@ -83,12 +91,12 @@ class Campaign:
         async def scenario() -> list[Answer]:
             streams = asyncio.create_task(self.all_streams(run))
             await asyncio.sleep(after)
-            below = children(process.pid)
+            below = {pid: name_of(pid) for pid in children(process.pid)}
             os.kill(process.pid, signal.SIGKILL)
-            leaked.extend([pid for pid in below if not await gone(pid, 2.0)])
+            leaked.extend([f"{name} ({pid})" for pid, name in below.items() if not await gone(pid, 2.0)])
             return await streams
 
-        leaked: list[int] = []
+        leaked: list[str] = []
         answers = asyncio.run(scenario())
         if leaked:
             self.faults.append(f"run {run}: engine processes {leaked} outlived their worker by two seconds")
