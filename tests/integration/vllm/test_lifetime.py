@@ -120,8 +120,16 @@ def test_the_engine_dies_with_a_worker_that_is_still_loading():
 def _engine_of(pid):
     found = []
     for task in Path(f"/proc/{pid}/task").iterdir():
-        found += [int(child) for child in (task / "children").read_text().split()]
-    return [child for child in found if "spawn_main" in Path(f"/proc/{child}/cmdline").read_text()]
+        found += [int(child) for child in _read(task / "children").split()]
+    return [child for child in found if "spawn_main" in _read(Path(f"/proc/{child}/cmdline"))]
+
+
+def _read(path):
+    """Of procfs: a loading worker starts short-lived helpers, which may end between being listed and being read."""
+    try:
+        return path.read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 @pytest.mark.parametrize("name", ["EngineCore", "VLLM::Worker"])
