@@ -10,7 +10,7 @@ PROTOS = $(shell cd protos && find headrace -name '*.proto' | sort)
 TEST_PROCESSES ?= 2
 PYTEST := $(RUN) -m pytest
 
-.PHONY: help setup gen lock check test test-e2e test-vllm demo up down bench model clean distclean
+.PHONY: help setup gen lock check test test-e2e test-vllm controls demo up down bench model clean distclean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ test-vllm: setup model ## tests against the real engine
 
 test-e2e: setup model ## tests of the whole platform as processes, on simulated engines
 	$(PYTEST) tests/e2e -m "not vllm" $(ARGS)
+
+controls: setup ## switch each safeguard off, expect its test to go red (minutes; no part of test or .ci/run)
+	@$(RUN) tools/controls.py $(ARGS)
 
 # The time to the first token counts from here, so that making the environment is in it.
 demo: export HEADRACE_STARTED_AT := $(shell date +%s)
