@@ -16,7 +16,7 @@ import resource
 import statistics
 import subprocess
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import NamedTuple
 
 import uvloop
@@ -40,7 +40,13 @@ class TickedPipeline:
         self.waiting: list[asyncio.Future[None]] = []
 
     async def chat(
-        self, request: ChatRequest, principal: Principal, *, request_id: str, deadline: float
+        self,
+        request: ChatRequest,
+        principal: Principal,
+        *,
+        request_id: str,
+        deadline: float,
+        write: Callable[[GenerateResponse], bool] | None = None,
     ) -> AsyncGenerator[list[Event], None]:
         """See Pipeline."""
         del principal, deadline
@@ -55,7 +61,7 @@ class TickedPipeline:
             if i == tokens - 1:
                 delta.finish = FINISH_REASON_STOP
                 yield [*first, Delta(delta), ended(request, tokens)]
-            else:
+            elif first or write is None or not write(delta):
                 yield [*first, Delta(delta)]
             first = []
 

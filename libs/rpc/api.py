@@ -56,6 +56,14 @@ class Stream(Protocol[Res_co]):
         """All responses that are here, waiting for the first; empty list = the end. Raises PlatformError."""
         ...
 
+    def tap(self, take: Callable[[Any], bool]) -> None:
+        """Offers responses to `take`, in the tick in which they come, while `next_batch` waits for one.
+
+        What `take` refuses (False) goes to `next_batch`, as everything does on transports that do not push: a hint for
+        the hot path, which spares waking a task per response. `take` must not block; if it raises, the call fails.
+        """
+        ...
+
     def cancel(self) -> None:
         """Gives the call up; the server aborts its work. A repeat does nothing."""
         ...

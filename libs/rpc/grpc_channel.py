@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Generic
 
 import grpc
@@ -75,6 +75,9 @@ class GrpcStream(Generic[Res]):
             return [await self.__anext__()]
         except StopAsyncIteration:
             return []
+
+    def tap(self, take: Callable[[Any], bool]) -> None:
+        """See Stream; stock gRPC does not push."""
 
     def _refuse(self) -> None:
         if self._cancelled:

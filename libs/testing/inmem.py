@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
-from typing import Generic
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from typing import Any, Generic
 
 from libs.clock import Clock, SystemClock
 from libs.errors import PlatformError, Reason
@@ -39,6 +39,9 @@ class InMemoryStream(Generic[Res]):
             return [await self.__anext__()]
         except StopAsyncIteration:
             return []
+
+    def tap(self, take: Callable[[Any], bool]) -> None:
+        """See Stream; nothing is pushed here."""
 
     def cancel(self) -> None:
         """See Stream."""

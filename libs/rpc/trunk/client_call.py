@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Generic, Protocol
 
 from headrace.common.v1.trunk_pb2 import Frame
@@ -42,6 +42,7 @@ class ClientCall(Generic[Res]):
         "_parse",
         "_ready",
         "_ready_bytes",
+        "_tap",
         "_waiter",
         "expires_at",
         "id",
@@ -67,6 +68,7 @@ class ClientCall(Generic[Res]):
         self._consumed = Consumed(limits.window_bytes) if method.streaming else None
         self._ready: list[Res] = []
         self._ready_bytes = 0
+        self._tap: Callable[[Res], bool] | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._error: PlatformError | None = None
         self._over = False
@@ -98,17 +100,24 @@ class ClientCall(Generic[Res]):
             if self._assembly is not None or frame.more:
                 payload = self._join(frame.data, more=frame.more)
             if payload is not None:
-                self._ready.append(self._parse(payload))
-                self._ready_bytes += len(payload)
+                self._take(self._parse(payload), len(payload))
         except PlatformError as error:
             self.fail(error)
             return
-        except Exception:  # protobuf's own error: what came is no response message; it ends this call alone
-            self.fail(PlatformError(Reason.INTERNAL, f"a response of {self.method.name} could not be decoded"))
+        except Exception:  # protobuf's own error, or the tap's: it ends this call alone
+            self.fail(PlatformError(Reason.INTERNAL, f"a response of {self.method.name} could not be taken"))
             return
         if frame.end:
             self.end(None)
-        elif self._waiter is not None and payload is not None:
+
+    def _take(self, response: Res, size: int) -> None:
+        # Only while the reader waits: what it has been woken for, or still works on, comes first.
+        if self._tap is not None and self._waiter is not None and self._tap(response):
+            self._return_credit(size)
+            return
+        self._ready.append(response)
+        self._ready_bytes += size
+        if self._waiter is not None:
             self._wake()
 
     def _join(self, part: bytes, *, more: bool) -> bytes | None:
@@ -164,8 +173,15 @@ class ClientCall(Generic[Res]):
         self._took(self._ready_bytes)
         return batch
 
+    def tap(self, take: Callable[[Res], bool]) -> None:
+        """See Stream."""
+        self._tap = take
+
     def _took(self, size: int) -> None:
         self._ready_bytes -= size
+        self._return_credit(size)
+
+    def _return_credit(self, size: int) -> None:
         if self._consumed is None or self._over:
             return
         credit = self._consumed.take(size)

@@ -12,6 +12,11 @@ from headrace.common.v1.trunk_pb2 import ConnectRequest, ConnectResponse, Frame,
 from libs.rpc.trunk.limits import TrunkLimits
 from libs.rpc.trunk.outbox import Outbox
 
+# One message holds an engine step of hundreds of calls. After a turn's time the other tasks of the loop come in between
+# (new requests, writes), or a step would hold up all of them; the time is looked at every so many frames.
+_TURN_SECONDS = 0.001
+_LOOK_EVERY = 16
+
 
 class Pipe(Protocol):
     """The gRPC stream under a link, in bytes. `read` returns None at the end; both may raise what gRPC raises."""
@@ -92,17 +97,21 @@ class Link:
             self._heard = self._loop.time()
             if len(data) > 4 * self._limits.message_bytes:
                 return f"a message of {len(data)} bytes is over the limit"
+            turn_ends = self._heard + _TURN_SECONDS
             try:
                 message = parse(data)
             except DecodeError:
                 return "a message could not be decoded"
-            for frame in message.frames:
+            for count, frame in enumerate(message.frames, start=1):
                 number = frame.call
                 if number or not frame.HasField("ping"):
                     on_frame(number, frame)
                 elif not frame.ping.ack:
                     self.outbox.control(Frame(ping=Ping(id=frame.ping.id, ack=True)))
                     self._wake.set()
+                if not count % _LOOK_EVERY and self._loop.time() > turn_ends:
+                    await asyncio.sleep(0)
+                    turn_ends = self._loop.time() + _TURN_SECONDS
 
     async def _write(self) -> str:
         write, pop, sends = self._pipe.write, self.outbox.pop, self._sends

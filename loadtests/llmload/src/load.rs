@@ -252,12 +252,17 @@ async fn one_stream(
             let line = &c.body[..end];
             if line.starts_with(b"data:") {
                 if let Some(written) = mark(line, b'@') {
-                    frames += 1;
+                    // One event may bring several tokens: each has its own stamp and counts as a frame.
+                    let tokens: Vec<u64> =
+                        memchr::memchr_iter(b'@', line).filter_map(|at| mark(&line[at..], b'@')).collect();
+                    frames += tokens.len() as u64;
                     let mut s = slot.borrow_mut();
                     if inside {
-                        s.frames += 1;
-                        totals.frames += 1;
-                        totals.transit.push(now.saturating_sub(written));
+                        s.frames += tokens.len() as u64;
+                        totals.frames += tokens.len() as u64;
+                        for token in &tokens {
+                            totals.transit.push(now.saturating_sub(*token));
+                        }
                         if last == 0 {
                             totals.ttft.push(now - sent);
                             let received = mark(line, b'^').unwrap_or(written);

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,8 +22,8 @@ from services.gateway.api.replies import send_body, send_error
 from services.gateway.api.streamed import Send, StreamedAnswer, StreamTimes
 from services.gateway.api.watch import Watch
 from services.gateway.domain.auth import bearer
-from services.gateway.domain.turns import Principal
-from services.gateway.events import Event, Started
+from services.gateway.domain.turns import ChatRequest, Principal
+from services.gateway.events import Started
 from services.gateway.metrics import RestMetrics
 from services.gateway.wire.openai_chat_decode import ChatCall, ChatDecoder
 from services.gateway.wire.openai_chat_stream import ChatStream
@@ -70,34 +70,24 @@ class ChatRoute:
     request_ids: Callable[[], str] = new_request_id
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        """Serves one call; every failure becomes OpenAI's error body.
-
-        Few coroutines stand between uvicorn and the pipeline on purpose: each one is resumed for every frame.
-        """
+        """Serves one call; every failure becomes OpenAI's error body."""
         request_id, began, status = self.request_ids(), self.clock.monotonic(), 500
         connection: Connection = scope["extensions"][EXTENSION]
         try:
             with _span(scope, request_id) as span:
                 call, principal = await self._read(scope, receive)
                 with UntilGone(connection):
-                    events = self.pipeline.chat(
-                        call.request, principal, request_id=request_id, deadline=began + self.limits.timeout
-                    )
-                    async with aclosing(events):
-                        if call.stream:
-                            answer = self._begin(call, request_id, connection, send)
-                            try:
-                                await answer.run(events)
-                            except (PlatformError, asyncio.CancelledError) as error:
-                                await answer.break_off(error)
-                            except Exception:  # as below, for a client that has a part of its answer
-                                _log.exception("chat.failed", request_id=request_id)
-                                await answer.break_off(unexpected())
-                            finally:
-                                status = self._end(answer)
-                        else:
-                            await send_body(send, 200, *await self._whole(call, request_id, events))
-                            status = 200
+                    deadline = began + self.limits.timeout
+                    if call.stream:
+                        answer = self._begin(call, request_id, connection, send)
+                        try:
+                            await self._streamed(answer, call.request, principal, request_id, deadline)
+                        finally:
+                            status = self._end(answer)
+                    else:
+                        body, headers = await self._whole(call.request, principal, request_id, deadline)
+                        await send_body(send, 200, body, headers)
+                        status = 200
                 span.set({names.HTTP_STATUS: status})
         except PlatformError as problem:
             status = problem.http_status
@@ -157,17 +147,34 @@ class ChatRoute:
         self.metrics.streamed(answer.writes, slow_reader=failure is not None and failure.reason is Reason.SLOW_READER)
         return 200 if failure is None else failure.http_status
 
+    async def _streamed(
+        self, answer: StreamedAnswer, request: ChatRequest, principal: Principal, request_id: str, deadline: float
+    ) -> None:
+        """Sends the whole answer, or as much as there is and why it stops; raises where nothing was sent."""
+        events = self.pipeline.chat(
+            request, principal, request_id=request_id, deadline=deadline, write=answer.write_now
+        )
+        async with aclosing(events):
+            try:
+                await answer.run(events)
+            except (PlatformError, asyncio.CancelledError) as error:
+                await answer.break_off(error)
+            except Exception:  # as in __call__, for a client that has a part of its answer
+                _log.exception("chat.failed", request_id=request_id)
+                await answer.break_off(unexpected())
+
     async def _whole(
-        self, call: ChatCall, request_id: str, events: AsyncGenerator[list[Event], None]
+        self, request: ChatRequest, principal: Principal, request_id: str, deadline: float
     ) -> tuple[bytes, Headers]:
-        request = call.request
+        events = self.pipeline.chat(request, principal, request_id=request_id, deadline=deadline)
         whole = ChatWhole(n=request.sampling.n, logprobs=request.sampling.logprobs)
         headers = [(b"x-request-id", request_id.encode())]
-        async for batch in events:
-            whole.add(batch)
-            for event in batch:
-                if type(event) is Started:
-                    headers = answer_headers(event)
+        async with aclosing(events):
+            async for batch in events:
+                whole.add(batch)
+                for event in batch:
+                    if type(event) is Started:
+                        headers = answer_headers(event)
         return whole.body(request_id, request.model, int(self.clock.unix()), request.ignored_fields), headers
 
 

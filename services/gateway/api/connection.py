@@ -56,7 +56,7 @@ class Connection(HttpToolsProtocol):
     def try_write(self, chunk: bytes) -> bool:
         """Writes a middle chunk of the running answer now; False when it must wait its turn in `send`.
 
-        The same bytes as uvicorn's `send`, without a coroutine and a message for each frame (0.9 us become 0.3).
+        The same bytes as uvicorn's `send`, without a coroutine and a message for each frame.
         """
         if self.flow.write_paused or self.lost:
             return False

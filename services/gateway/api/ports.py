@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Protocol
+
+from headrace.inference.v1.inference_pb2 import GenerateResponse
 
 from services.gateway.domain.models import ModelInfo
 from services.gateway.domain.turns import ChatRequest, Principal
@@ -14,9 +16,18 @@ class Pipeline(Protocol):
     """`services.gateway.usecases.chat.ChatPipeline`, seen from outside."""
 
     def chat(
-        self, request: ChatRequest, principal: Principal, *, request_id: str, deadline: float
+        self,
+        request: ChatRequest,
+        principal: Principal,
+        *,
+        request_id: str,
+        deadline: float,
+        write: Callable[[GenerateResponse], bool] | None = None,
     ) -> AsyncGenerator[list[Event], None]:
-        """Streams the answer; closing the iterator aborts the work. Raises PlatformError."""
+        """Streams the answer; closing the iterator aborts the work. Raises PlatformError.
+
+        `write` may be given plain deltas past the iterator, while it is waited for; False = not written.
+        """
         ...
 
     def models(self) -> list[ModelInfo]:

@@ -7,6 +7,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+from headrace.inference.v1.inference_pb2 import GenerateResponse
+
 from libs.errors import PlatformError, Reason
 from services.gateway.api.connection import Connection
 from services.gateway.api.gone import stopping
@@ -96,6 +98,16 @@ class StreamedAnswer:
                     await self._write(chunk)
         if not ended:
             raise cut_short()
+
+    def write_now(self, response: GenerateResponse) -> bool:
+        """Writes a plain delta past `run`, which waits; False when `run` must write it, in its turn."""
+        if self._side is not None or self._sending:
+            return False
+        chunk = self._stream.plain(response)
+        if chunk is None or (chunk and not self._connection.try_write(chunk)):
+            return False
+        self._sends += 1
+        return True
 
     async def break_off(self, error: PlatformError | asyncio.CancelledError) -> None:
         """Ends a stream that has begun with an error event; raises the error again where nothing has been sent."""

@@ -25,8 +25,8 @@ from services.gateway.metrics import RestMetrics
 from services.gateway.wire.limits import Limits
 from services.gateway.wire.openai_chat_decode import ChatDecoder
 
-# A batch of events, an error to raise, seconds to wait, or an event to wait for.
-Step = list[Event] | PlatformError | float | asyncio.Event
+# A batch of events, a delta to offer past the iterator, an error to raise, seconds to wait, or an event to wait for.
+Step = list[Event] | GenerateResponse | PlatformError | float | asyncio.Event
 Script = Callable[[ChatRequest, str], Sequence[Step]]
 
 
@@ -72,7 +72,13 @@ class ScriptedPipeline:
     running: int = 0
 
     async def chat(
-        self, request: ChatRequest, principal: Principal, *, request_id: str, deadline: float
+        self,
+        request: ChatRequest,
+        principal: Principal,
+        *,
+        request_id: str,
+        deadline: float,
+        write: Callable[[GenerateResponse], bool] | None = None,
     ) -> AsyncGenerator[list[Event], None]:
         """See Pipeline."""
         del deadline
@@ -85,6 +91,9 @@ class ScriptedPipeline:
                 if isinstance(step, list):
                     whole = bool(step) and type(step[-1]) is Ended
                     yield step
+                elif isinstance(step, GenerateResponse):
+                    if write is None or not write(step):
+                        yield [Delta(step)]
                 else:
                     await _wait(step)
             whole = True

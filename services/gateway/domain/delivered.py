@@ -14,7 +14,7 @@ class HoleError(Exception):
     """A worker's delta does not follow the one before: tokens are missing, doubled or of an unknown choice."""
 
 
-class _Choice:
+class DeliveredChoice:
     """Tokens and characters of one choice."""
 
     __slots__ = ("finished", "reasoning", "text", "tokens")
@@ -32,7 +32,7 @@ class Delivered:
     __slots__ = ("_awaits_usage", "_choices", "_epoch", "stale", "unfinished", "usages")
 
     def __init__(self, choices: int) -> None:
-        self._choices = [_Choice() for _ in range(choices)]
+        self._choices = [DeliveredChoice() for _ in range(choices)]
         self._epoch = 0
         self._awaits_usage = True
         self.stale = 0
@@ -76,8 +76,24 @@ class Delivered:
             fresh.append(response)
         return fresh
 
+    def plain(self, response: GenerateResponse) -> DeliveredChoice | None:
+        """The choice that `response` continues, when it brings tokens and text and decides nothing; else None."""
+        number = response.choice
+        if response.epoch != self._epoch or self._awaits_usage or number >= len(self._choices):
+            return None
+        choice = self._choices[number]
+        if response.first_index != len(choice.tokens) or choice.finished or response.finish:
+            return None
+        return choice if response.token_ids and not response.HasField("usage") else None
+
+    def add(self, choice: DeliveredChoice, response: GenerateResponse) -> None:
+        """Counts what `plain` has let pass."""
+        choice.tokens.extend(response.token_ids)
+        if text := response.text:
+            self._count_text(choice, response, len(text))
+
     @staticmethod
-    def _count_text(choice: _Choice, response: GenerateResponse, characters: int) -> None:
+    def _count_text(choice: DeliveredChoice, response: GenerateResponse, characters: int) -> None:
         if response.channel == CHANNEL_REASONING:
             choice.reasoning += characters
         else:

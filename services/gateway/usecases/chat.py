@@ -16,6 +16,7 @@ from services.gateway.events import Event
 from services.gateway.ports import Observer
 from services.gateway.usecases.call import Call, Services
 from services.gateway.usecases.explain import Explain
+from services.gateway.usecases.lane import Write, lane
 
 
 class ChatPipeline:
@@ -27,9 +28,18 @@ class ChatPipeline:
         self._explain = Explain()
 
     async def chat(
-        self, request: ChatRequest, principal: Principal, *, request_id: str, deadline: float
+        self,
+        request: ChatRequest,
+        principal: Principal,
+        *,
+        request_id: str,
+        deadline: float,
+        write: Write | None = None,
     ) -> AsyncGenerator[list[Event], None]:
         """Streams the answer in lists of what was ready in one tick: `Started` first, `Ended` last.
+
+        With `write`, plain deltas that come while the iterator is waited for are written by it and left out of the
+        lists, unless it refuses them; see lane.py.
 
         `deadline` is `Clock.monotonic` seconds. To abort the worker's call at once, cancel the task that waits in the
         iterator, or close the iterator between two steps. Raises PlatformError: before `Started` nothing was sent,
@@ -44,6 +54,8 @@ class ChatPipeline:
             await call.open()
             while True:
                 stream = await call.start()
+                if write is not None:
+                    stream.tap(lane(call.run, write))
                 try:
                     while batch := await stream.next_batch():
                         events = call.events(batch)

@@ -65,6 +65,17 @@ class ChatStream:
                 self._ended(event, out)
         return b"".join(out)
 
+    def plain(self, response: GenerateResponse) -> bytes | None:
+        """The chunk of a delta that is content alone, of a choice whose role was sent; None when there is more to it.
+
+        Empty while the worker holds text back. The caller has seen to it that the delta finishes nothing.
+        """
+        head = self._content.get(response.choice)
+        if head is None or response.channel == CHANNEL_REASONING or response.tool_calls or response.logprobs:
+            return None
+        text = response.text
+        return b"%b%b%b" % (head, encode(text), self._tail) if text else b""
+
     def _delta(self, response: GenerateResponse, out: list[bytes]) -> None:
         head = self._content.get(response.choice)
         if head is None or response.tool_calls or response.logprobs or response.channel == CHANNEL_REASONING:

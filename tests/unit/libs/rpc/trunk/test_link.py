@@ -1,6 +1,7 @@
 """A link over a scripted pipe: what it does with a dead, silent, blocked or babbling peer, at every frame."""
 
 import asyncio
+import time
 
 import pytest
 from headrace.common.v1.trunk_pb2 import ConnectRequest, ConnectResponse, Frame, Ping
@@ -148,5 +149,30 @@ def test_what_gets_ready_while_a_write_is_blocked_goes_out_together():
         assert max(sizes) >= 4
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+    run(scenario)
+
+
+def test_a_message_of_many_frames_lets_other_tasks_in_between():
+    async def scenario(pipe, _, link):
+        seen, at_other_turns = [], []
+
+        def slow(number, frame):
+            began = time.perf_counter()
+            while time.perf_counter() - began < 0.0002:  # 16 of them are longer than a turn
+                pass
+            seen.append(number)
+
+        async def other():
+            while len(seen) < 200:
+                at_other_turns.append(len(seen))
+                await asyncio.sleep(0)
+
+        link = Link(pipe, FAST, sends=ConnectRequest, receives=ConnectResponse, on_frame=slow)
+        pipe.put(*[Frame(call=number, data=b"x") for number in range(1, 201)])
+        pipe.incoming.put_nowait(None)
+        await asyncio.gather(link.run(), other())
+        assert seen == list(range(1, 201))
+        assert len({count for count in at_other_turns if 0 < count < 200}) >= 10
 
     run(scenario)

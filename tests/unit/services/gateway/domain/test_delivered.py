@@ -78,3 +78,42 @@ def test_a_choice_at_its_limit_without_a_finish_cannot_go_on():
     assert delivered.left_all(2)
     assert delivered.spent_least() == 1
     assert [(c.finished, c.max_tokens) for c in delivered.resume(5)] == [(True, 0), (False, 4)]
+
+
+def begun(choices=1):
+    delivered = Delivered(choices)
+    delivered.take([delta(0, usage=ipb.Usage(prompt_tokens=5))])
+    return delivered
+
+
+def test_a_plain_delta_may_pass_and_counts_as_any_other():
+    one, other = begun(), begun()
+    for response in (delta(1, text="é"), delta(2, (8, 9), text=""), delta(4, channel=ipb.CHANNEL_REASONING)):
+        one.add(one.plain(response), response)
+        other.take([response])
+    assert one.resume(100) == other.resume(100)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        delta(1, epoch=1),
+        delta(2),
+        delta(0),
+        delta(1, choice=1),
+        delta(1, finish=ipb.FINISH_REASON_STOP),
+        delta(1, usage=ipb.Usage(completion_tokens=2)),
+        delta(1, (), "held back"),
+    ],
+)
+def test_what_is_stale_misplaced_or_decides_something_is_not_plain(other):
+    assert begun().plain(other) is None
+
+
+def test_nothing_is_plain_before_an_attempt_has_told_its_usage_nor_after_the_finish():
+    delivered = begun()
+    delivered.begin(1)
+    assert delivered.plain(delta(1, epoch=1)) is None
+    delivered = begun()
+    delivered.take([delta(1, finish=ipb.FINISH_REASON_LENGTH)])
+    assert delivered.plain(delta(2)) is None
