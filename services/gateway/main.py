@@ -19,6 +19,7 @@ from libs.valkey import Valkey
 from services.gateway.adapters.assembly import PipelineOptions, open_pipeline
 from services.gateway.adapters.call_metrics import CallMetrics
 from services.gateway.adapters.keys import KeysFile, install_secret
+from services.gateway.adapters.placements import PlacementLimits
 from services.gateway.adapters.sessions import ValkeyOwners
 from services.gateway.api.admin import admin_app
 from services.gateway.api.chat_route import ChatRoute, ChatRouteLimits
@@ -108,6 +109,7 @@ def _options(settings: GatewaySettings, secret: bytes) -> PipelineOptions:
         secret=secret,
         tokenizer_dir=settings.state_dir / "tokenizers",
         sessions=SessionLimits(sessions.cached_max, sessions.fresh_seconds, float(sessions.ttl_seconds)),
+        placements=PlacementLimits(sessions.placement_seconds, sessions.cached_max),
         prepare=PrepareLimits(settings.limits.default_answer_tokens_max),
     )
 
@@ -121,7 +123,7 @@ async def build(settings: GatewaySettings, stack: AsyncExitStack, app: App) -> N
     secret = install_secret(settings.keys_path, settings.pepper_path)
     door = _authenticator(settings, app)
     watching = [CallMetrics(app.telemetry.registry)]
-    options = replace(_options(settings, secret), trunks=app.telemetry.trunks)
+    options = replace(_options(settings, secret), trunks=app.telemetry.trunks, registry=app.telemetry.registry)
     pipeline = await open_pipeline(stack, options, owners, app.clock, observers=watching)
     gateway = compose(settings, Ports(pipeline, door, app.telemetry.registry, app.clock))
     app.spawn(gateway.watch.run(), "watch")

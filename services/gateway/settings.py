@@ -87,6 +87,10 @@ class SessionSettings(SettingsGroup):
     cached_max: int = Field(default=100_000, ge=1000)
     # How long an owner is believed without asking the store. 0 asks on every call.
     fresh_seconds: float = Field(default=60.0, ge=0.0)
+    # How long a bound session goes where it is bound without asking the router, which spares each step a hop. Any
+    # change among the workers ends it at once. 0 asks on every call; high values keep a session for longer where
+    # another gateway has moved it away from.
+    placement_seconds: float = Field(default=30.0, ge=0.0, le=300.0)
 
 
 class GatewaySettings(ServiceSettings):

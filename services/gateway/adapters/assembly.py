@@ -14,7 +14,9 @@ from libs.resilience.retry_budget import RetryBudget
 from libs.rpc.api import Channel
 from libs.rpc.dial import dial
 from libs.rpc.trunk.gauges import Trunks
+from libs.telemetry.metrics import Registry
 from services.gateway.adapters.catalog import WatchedCatalog
+from services.gateway.adapters.placements import PlacementLimits, RememberingRouter
 from services.gateway.adapters.router import RpcRouter
 from services.gateway.adapters.tokenizer_disk import TokenizerDisk
 from services.gateway.adapters.tokenizers import FetchedEncoders
@@ -43,10 +45,12 @@ class PipelineOptions:
     secret: bytes
     tokenizer_dir: Path
     trunks: Trunks | None = None
+    registry: Registry | None = None
     margin_seconds: float = 0.05
     # Load tokenizers when their model appears; without it, each model's first call waits for them.
     warm: bool = True
     sessions: SessionLimits = field(default_factory=SessionLimits)
+    placements: PlacementLimits = field(default_factory=PlacementLimits)
     prepare: PrepareLimits = field(default_factory=PrepareLimits)
     runner: RunnerLimits = field(default_factory=RunnerLimits)
 
@@ -78,11 +82,14 @@ async def open_pipeline(
     if options.warm:
         _spawn(stack, keep_warm(catalog, encoders), "tokenizer-warm-up")
     catalog.start()
+    router = RememberingRouter(
+        RpcRouter(to_router), catalog.version, clock, options.placements, options.registry or Registry()
+    )
     services = Services(
         catalog=catalog,
         guard=SessionGuard(owners, clock, options.sessions),
         preparer=Preparer(encoders, CacheSalts(options.secret), clock, options.prepare),
-        means=Means(RpcRouter(to_router), RpcWorkers(channels), RetryBudget(clock.monotonic), options.runner),
+        means=Means(router, RpcWorkers(channels), RetryBudget(clock.monotonic), options.runner),
         clock=clock,
         margin_seconds=options.margin_seconds,
     )

@@ -30,6 +30,7 @@ class WatchedCatalog:
         self._jitter = jitter or random.Random()  # noqa: S311 - spreads reconnects, guards nothing
         self._models: dict[str, ModelInfo] = {}
         self._connected = False
+        self._version = 0
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -44,6 +45,10 @@ class WatchedCatalog:
     def connected(self) -> bool:
         """See ports.Catalog."""
         return self._connected
+
+    def version(self) -> int:
+        """Goes up with every catalog that comes: the router sends one whenever a worker joins, leaves or drains."""
+        return self._version
 
     def start(self) -> None:
         """Begins to watch; returns at once."""
@@ -91,4 +96,5 @@ class WatchedCatalog:
     def _take(self, models: Iterable[router_pb2.Model]) -> None:
         self._models = {model.name: convert.model_info(model) for model in models}
         self._connected = True
+        self._version += 1
         self._changed.set()

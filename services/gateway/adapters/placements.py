@@ -1,0 +1,97 @@
+"""Plans of bound sessions, remembered: the next call of the same session needs no word from the router.
+
+A bound session goes where it is bound until that worker is lost, so the router would only repeat itself. What could
+change its answer is a change of the fleet, which the catalog tells at once, or another replica's decision, which the
+router itself learns no sooner than its next look at the store; hence the time limit.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from libs.clock import Clock
+from libs.telemetry.metrics import Registry
+from services.gateway.domain.plan import PlaceQuery, Plan
+from services.gateway.ports import Metadata, Router
+
+BOUND = "bound"
+
+
+@dataclass(frozen=True, slots=True)
+class PlacementLimits:
+    """`keep_seconds` after the router's word a plan is asked for again (0 = always); `sessions_max` are kept."""
+
+    keep_seconds: float = 30.0
+    sessions_max: int = 100_000
+
+
+class PlacementLabels(NamedTuple):
+    """`source` is "router" or "remembered"."""
+
+    source: str
+
+
+class _Kept(NamedTuple):
+    plan: Plan
+    catalog: int
+    until: float
+
+
+class RememberingRouter:
+    """See ports.Router. `catalog_version` changes with every word of the router on its workers."""
+
+    def __init__(
+        self,
+        router: Router,
+        catalog_version: Callable[[], int],
+        clock: Clock,
+        limits: PlacementLimits,
+        registry: Registry,
+    ) -> None:
+        self._router = router
+        self._version = catalog_version
+        self._clock = clock
+        self._limits = limits
+        self._kept: OrderedDict[tuple[str, str, str, str], _Kept] = OrderedDict()
+        self._placements = registry.counter(
+            "headrace_gateway_placements_total",
+            "Plans that calls started with, by where they came from.",
+            PlacementLabels,
+        )
+
+    async def choose(self, model: str, session: str, *, timeout: float, metadata: Metadata) -> Sequence[str]:
+        """See ports.Router."""
+        return await self._router.choose(model, session, timeout=timeout, metadata=metadata)
+
+    async def place(self, query: PlaceQuery, *, timeout: float, metadata: Metadata) -> Plan:
+        """See ports.Router. A call that has failed somewhere (`exclude_workers`) always asks."""
+        key = (query.tenant, query.session, query.model, query.model_digest)
+        kept = self._kept.get(key) if query.session else None
+        if kept is not None:
+            if not query.exclude_workers and kept.catalog == self._version() and kept.until > self._clock.monotonic():
+                self._kept.move_to_end(key)
+                self._placements.inc(_REMEMBERED)
+                return kept.plan
+            del self._kept[key]
+        version = self._version()
+        plan = await self._router.place(query, timeout=timeout, metadata=metadata)
+        self._placements.inc(_ASKED)
+        if query.session and not query.exclude_workers and _settled(plan):
+            self._keep(key, _Kept(plan, version, self._clock.monotonic() + self._limits.keep_seconds))
+        return plan
+
+    def _keep(self, key: tuple[str, str, str, str], kept: _Kept) -> None:
+        self._kept[key] = kept
+        if len(self._kept) > self._limits.sessions_max:
+            self._kept.popitem(last=False)
+
+
+_REMEMBERED, _ASKED = PlacementLabels("remembered"), PlacementLabels("router")
+
+
+def _settled(plan: Plan) -> bool:
+    """A session that is new or has to move is asked for once more: only a plan that begins where it is bound stays."""
+    return bool(plan.candidates) and plan.candidates[0].reason == BOUND and not plan.binding_uncertain
