@@ -21,7 +21,7 @@ async def read_body(receive: Receive, content_length: bytes | None, most: int) -
     message = await receive()
     _still_there(message)
     if not message["more_body"]:
-        return _whole(message["body"], most)
+        return whole(message["body"], most)
     parts = [message["body"]]
     size = len(parts[0])
     while message["more_body"]:
@@ -31,7 +31,7 @@ async def read_body(receive: Receive, content_length: bytes | None, most: int) -
         _still_there(message)
         parts.append(message["body"])
         size += len(parts[-1])
-    return _whole(b"".join(parts), most)
+    return whole(b"".join(parts), most)
 
 
 def too_large(most: int) -> PlatformError:
@@ -41,7 +41,8 @@ def too_large(most: int) -> PlatformError:
     )
 
 
-def _whole(body: bytes, most: int) -> bytes:
+def whole(body: bytes, most: int) -> bytes:
+    """The body, which has come; raises PlatformError(PAYLOAD_TOO_LARGE)."""
     if len(body) > most:
         raise too_large(most)
     return body

@@ -13,7 +13,7 @@ from libs.errors import PlatformError, Reason
 from libs.ids import request_id as new_request_id
 from libs.telemetry import Span, get_logger, names, tracer
 from libs.telemetry.tracing import NO_SPAN
-from services.gateway.api.body import Receive, read_body
+from services.gateway.api.body import Receive, read_body, whole
 from services.gateway.api.connection import EXTENSION, Connection
 from services.gateway.api.gone import ClientGoneError, UntilGone
 from services.gateway.api.headers import Headers, answer_headers
@@ -86,7 +86,7 @@ class ChatRoute:
                             status = self._end(answer)
                     else:
                         body, headers = await self._whole(call.request, principal, request_id, deadline)
-                        await send_body(send, 200, body, headers)
+                        await send_body(send, 200, body, headers, connection)
                         status = 200
                 span.set({names.HTTP_STATUS: status})
         except PlatformError as problem:
@@ -107,7 +107,7 @@ class ChatRoute:
         principal = self.authenticator.authenticate(bearer(head.authorization))
         connection: Connection = scope["extensions"][EXTENSION]
         if not connection.receiving:
-            body = await read_body(receive, head.content_length, self.limits.body_bytes_max)
+            body = whole(connection.whole_body(), self.limits.body_bytes_max)
             return self.decoder.decode(body, head.session, principal), principal
         try:
             async with asyncio.timeout(self.limits.body_timeout):

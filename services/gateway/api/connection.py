@@ -2,6 +2,10 @@
 
 ASGI tells of a lost client through `receive`, which would cost a task per request, and has no way to drop what a slow
 reader has not read. uvicorn takes the protocol class as a setting; this one adds exactly that and shapes its own 400.
+
+The `try_` methods write what uvicorn's `send` would, without a coroutine and a dictionary per message, and head and
+body in one write. Their headers come from this code or were checked (session ids), so they are not looked through
+again. False: nothing was written, and `send` must do it (it waits for a slow reader, or the case is a rare one).
 """
 
 from __future__ import annotations
@@ -10,8 +14,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from services.gateway.api.headers import Headers
 from services.gateway.wire.openai_errors import error_body, from_status
 
 EXTENSION = "headrace.connection"
@@ -49,19 +54,68 @@ class Connection(HttpToolsProtocol):
         """True while a part of the request's body is still to come."""
         return bool(self.cycle.more_body)
 
+    def whole_body(self) -> bytes:
+        """The body of a request that is no longer `receiving`, once."""
+        body, self.cycle.body = bytes(self.cycle.body), bytearray()
+        return body
+
     def listen(self) -> None:
         """Reads on after a long body: a transport that does not read never learns that the client has gone."""
         self.flow.resume_reading()
 
     def try_write(self, chunk: bytes) -> bool:
-        """Writes a middle chunk of the running answer now; False when it must wait its turn in `send`.
-
-        The same bytes as uvicorn's `send`, without a coroutine and a message for each frame.
-        """
+        """Writes a middle chunk of the running answer now."""
         if self.flow.write_paused or self.lost:
             return False
         self.transport.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
         return True
+
+    def try_begin(self, headers: Headers, chunk: bytes) -> bool:
+        """Begins a 200 of unknown length: head and first chunk in one write; False as `try_write`."""
+        cycle = self.cycle
+        if self.flow.write_paused or self.lost or cycle.waiting_for_100_continue or self.scope["http_version"] != "1.1":
+            return False
+        cycle.response_started = cycle.chunked_encoding = True
+        head = self._head(200, headers)
+        self.transport.write(b"%btransfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n" % (head, len(chunk), chunk))
+        return True
+
+    def try_end(self, chunk: bytes) -> bool:
+        """Writes the last chunk of the running answer and its end; False as `try_write`."""
+        if self.flow.write_paused or self.lost:
+            return False
+        self.transport.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(chunk), chunk))
+        self._completed()
+        return True
+
+    def try_whole(self, status: int, headers: Headers, body: bytes) -> bool:
+        """Writes a whole answer in one go; False as `try_write`."""
+        cycle = self.cycle
+        if self.flow.write_paused or self.lost or cycle.response_started or cycle.waiting_for_100_continue:
+            return False
+        cycle.response_started = True
+        self.transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (self._head(status, headers), len(body), body))
+        self._completed()
+        return True
+
+    def _head(self, status: int, headers: Headers) -> bytes:
+        parts = [STATUS_LINE[status]]
+        for name, value in self.server_state.default_headers:
+            parts += (name, b": ", value, b"\r\n")
+        for name, value in headers:
+            parts += (name, b": ", value, b"\r\n")
+        if not self.cycle.keep_alive:
+            parts.append(b"connection: close\r\n")
+        return b"".join(parts)
+
+    def _completed(self) -> None:
+        """What uvicorn's `send` does after the last byte of an answer."""
+        cycle = self.cycle
+        cycle.response_complete = True
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            self.transport.close()
+        cycle.on_response()
 
     def abort(self) -> None:
         """Cuts the client and forgets what it has not read."""

@@ -1,17 +1,24 @@
-"""Whole replies over ASGI: a JSON body, or an error in OpenAI's shape."""
+"""Whole replies: a JSON body, or an error in OpenAI's shape."""
 
 from __future__ import annotations
 
 from libs.errors import PlatformError
+from services.gateway.api.connection import Connection
 from services.gateway.api.headers import Headers
 from services.gateway.api.streamed import Send
 from services.gateway.wire.openai_errors import error_body, error_headers
 
+_JSON = (b"content-type", b"application/json")
 
-async def send_body(send: Send, status: int, body: bytes, headers: Headers) -> None:
-    """One JSON reply."""
+
+async def send_body(
+    send: Send, status: int, body: bytes, headers: Headers, connection: Connection | None = None
+) -> None:
+    """One JSON reply, in one write where `connection` is given and takes it."""
+    if connection is not None and connection.try_whole(status, [_JSON, *headers], body):
+        return
     length = (b"content-length", b"%d" % len(body))
-    headers = [(b"content-type", b"application/json"), length, *headers]
+    headers = [_JSON, length, *headers]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body, "more_body": False})
 

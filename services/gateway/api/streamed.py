@@ -85,17 +85,14 @@ class StreamedAnswer:
         """Sends the whole answer; on an error, `break_off` says what the client gets."""
         ended = False
         async for batch in events:
-            if not self.committed:
-                await self._commit(_headers_of(batch, self._request_id))
             chunk = self._stream.render(batch)
+            if not self.committed:
+                chunk = await self._commit(_headers_of(batch, self._request_id), chunk)
             if type(batch[-1]) is Ended:
                 ended = True
                 await self._write(chunk, last=True)
             elif chunk:
-                if self._side is None and self._connection.try_write(chunk):
-                    self._sends += 1
-                else:
-                    await self._write(chunk)
+                await self._write(chunk)
         if not ended:
             raise cut_short()
 
@@ -147,16 +144,22 @@ class StreamedAnswer:
             await self._send({"type": "http.response.start", "status": 200, "headers": headers})
         await self._send({"type": "http.response.body", "body": PING, "more_body": True})
 
-    async def _commit(self, headers: Headers) -> None:
+    async def _commit(self, headers: Headers, chunk: bytes) -> bytes:
+        """Sends the headers, and the first chunk with them where that is possible; returns what is left to write."""
         self.committed = True
         self._sends += 1
+        if chunk and self._connection.try_begin(headers, chunk):
+            return b""
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+        return chunk
 
     async def _write(self, chunk: bytes, *, last: bool = False) -> None:
         if self._side is not None:
             await self._side
             self._side = None
         self._sends += 1
+        if chunk and (self._connection.try_end(chunk) if last else self._connection.try_write(chunk)):
+            return
         self._sending = True
         await self._send({"type": "http.response.body", "body": chunk, "more_body": not last})
         self._sending = False
