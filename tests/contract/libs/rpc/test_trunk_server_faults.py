@@ -20,6 +20,7 @@ from libs.testing.loop import run_real
 SERVICE = pb.DESCRIPTOR.services_by_name["InferenceService"]
 COUNT = method(SERVICE, "Count", pb.CountRequest, pb.CountResponse)
 GENERATE = method(SERVICE, "Generate", pb.GenerateRequest, pb.GenerateResponse)
+DRAIN = method(SERVICE, "Drain", pb.DrainRequest, pb.DrainResponse)
 HELLO = Hello(version=1, identity="gateway", token=TOKEN)
 
 
@@ -37,11 +38,16 @@ async def generate(request, responder, _):
     await asyncio.sleep(3600)
 
 
+async def drain(_, __):
+    return pb.DrainResponse()
+
+
 class Raw:
     """The dialling side, by hand."""
 
     def __init__(self, call):
         self._call = call
+        self.heard = []
 
     async def send(self, *frames):
         await self._call.write(ConnectRequest(frames=frames).SerializeToString())
@@ -56,6 +62,7 @@ class Raw:
                 data = await self._call.read()
                 assert data is not grpc.aio.EOF, "the trunk ended"
                 for frame in ConnectResponse.FromString(data).frames:
+                    self.heard.append(frame)
                     if frame.call == call:
                         return frame
                     if frame.HasField("ping") and not frame.ping.ack:
@@ -73,7 +80,8 @@ class Raw:
 
 def with_raw(scenario, hello=HELLO, limits=None):
     async def whole():
-        handlers = [Handler(COUNT, count), Handler(GENERATE, generate)]
+        quick_fault = Handler(DRAIN, drain, quick=lambda _, __: "no message at all")
+        handlers = [Handler(COUNT, count), Handler(GENERATE, generate), quick_fault]
         served = await start(handlers, limits=limits or TrunkLimits(payload_bytes=1000))
         try:
             async with grpc.aio.insecure_channel(served.address) as channel:
@@ -166,6 +174,7 @@ def test_a_used_call_id_opens_nothing():
         await still_works(raw, 10)
         await raw.send(opened(10), opened(3))
         await still_works(raw, 11)
+        assert [frame.call for frame in raw.heard if frame.call] == [10, 11]
 
     with_raw(scenario)
 
@@ -175,6 +184,15 @@ def test_a_faulty_cancel_callback_harms_nobody():
         await raw.send(opened(1, GENERATE, pb.GenerateRequest(model="bad callback"), credit=1000))
         await raw.frame(1)
         await raw.send(Frame(call=1, cancel=Cancel()))
+        await still_works(raw)
+
+    with_raw(scenario)
+
+
+def test_an_answer_that_is_no_message_ends_its_call_alone():
+    async def scenario(raw):
+        await raw.send(opened(1, DRAIN), opened(2, GENERATE, credit=1000))
+        assert reason(await raw.frame(1)) is Reason.INTERNAL
         await still_works(raw)
 
     with_raw(scenario)

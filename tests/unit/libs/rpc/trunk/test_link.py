@@ -121,6 +121,16 @@ def test_an_undecodable_message_ends_the_trunk():
     run(scenario)
 
 
+def test_a_message_over_the_limit_ends_the_trunk_before_anybody_sees_it():
+    async def scenario(pipe, frames, link):
+        pipe.put(Frame(call=1, data=b"x" * (4 * FAST.message_bytes - 100)))
+        pipe.put(Frame(call=1, data=b"x" * (4 * FAST.message_bytes)))
+        assert "over the limit" in await link.run()
+        assert len(frames) == 1
+
+    run(scenario)
+
+
 @pytest.mark.parametrize("after", range(4))
 def test_a_loss_after_any_frame_keeps_what_came_before(after):
     async def scenario(pipe, frames, link):

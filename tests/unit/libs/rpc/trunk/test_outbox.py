@@ -12,12 +12,14 @@ from libs.rpc.trunk.outbox import Opening, Outbox
 LIMITS = TrunkLimits(part_bytes=10, message_bytes=200, payload_bytes=500)
 RANK = {"cancel": 0, "credit": 0, "close": 0, "data": 1, "open": 2}
 
+OPENS = range(10, 15)  # their last part has the flag, as the whole of a request
+
 payloads = st.binary(max_size=60)
 steps = st.one_of(
     st.tuples(st.just("data"), st.integers(1, 4), payloads),
-    st.tuples(st.just("open"), st.integers(10, 14), payloads),
+    st.tuples(st.just("open"), st.sampled_from(OPENS), payloads),
     st.tuples(st.just("cancel"), st.integers(1, 4), st.none()),
-    st.tuples(st.just("close"), st.integers(1, 4), st.none()),
+    st.tuples(st.just("close"), st.integers(1, 4), st.sampled_from([b"", b"status"])),
     st.tuples(st.just("pop"), st.none(), st.none()),
 )
 
@@ -44,14 +46,14 @@ def play(script):
             box.control(Frame(call=call, cancel=Cancel()))
         elif kind == "close" and call not in closed:
             closed.add(call)
-            box.close(call)
+            box.close(call, payload)
         elif kind == "pop":
             messages += [m for m in [box.pop(ConnectResponse)] if m]
     return box, messages + drain(box), put
 
 
 def joined(messages):
-    """Payloads per call as a receiver joins them; a Close is the text "close"."""
+    """Payloads per call as a receiver joins them; an end, by Close or by flag, is the text "close"."""
     out, parts = defaultdict(list), defaultdict(bytes)
     for message in messages:
         for frame in message.frames:
@@ -60,6 +62,8 @@ def joined(messages):
                 parts[frame.call] += frame.data if kind == "data" else frame.open.payload
                 if not frame.more:
                     out[frame.call].append(parts.pop(frame.call))
+                if frame.end and frame.call not in OPENS:
+                    out[frame.call].append("close")
             elif kind == "close":
                 out[frame.call].append("close")
     return out
@@ -121,6 +125,13 @@ def test_a_long_payload_lets_others_pass_between_its_parts():
     first = box.pop(ConnectResponse)
     assert [(f.call, f.more) for f in first.frames] == [(1, True), (2, False)]
     assert len(drain(box)) == 3
+
+
+def test_what_does_not_fit_a_message_waits_for_the_next_one():
+    box = Outbox(TrunkLimits(part_bytes=1000, message_bytes=2500))
+    for call in range(1, 6):
+        box.data(call, b"x" * 1000)
+    assert [len(message.frames) for message in drain(box)] == [2, 2, 1]
 
 
 def test_an_open_taken_back_before_it_was_written_leaves_no_trace():
