@@ -20,7 +20,7 @@ from services.gateway.adapters.placements import PlacementLimits, RememberingRou
 from services.gateway.adapters.router import RpcRouter
 from services.gateway.adapters.tokenizer_disk import TokenizerDisk
 from services.gateway.adapters.tokenizers import FetchedEncoders
-from services.gateway.adapters.warmup import keep_warm
+from services.gateway.adapters.warmup import Warmth
 from services.gateway.adapters.workers import Channels, RpcWorkers
 from services.gateway.domain.salt import CacheSalts
 from services.gateway.ports import Observer, Owners
@@ -79,8 +79,9 @@ async def open_pipeline(
     stack.push_async_callback(encoders.close)
     catalog = WatchedCatalog(to_router, clock)
     stack.push_async_callback(catalog.close)
+    warmth = Warmth(catalog, encoders, clock)
     if options.warm:
-        _spawn(stack, keep_warm(catalog, encoders), "tokenizer-warm-up")
+        _spawn(stack, warmth.keep(), "tokenizer-warm-up")
     catalog.start()
     router = RememberingRouter(
         RpcRouter(to_router), catalog.version, clock, options.placements, options.registry or Registry()
@@ -93,7 +94,7 @@ async def open_pipeline(
         clock=clock,
         margin_seconds=options.margin_seconds,
     )
-    return ChatPipeline(services, observers)
+    return ChatPipeline(services, observers, loaded=warmth.loaded if options.warm else None)
 
 
 def _spawn(stack: AsyncExitStack, work: Coroutine[None, None, None], name: str) -> None:

@@ -74,7 +74,7 @@ def _add_health(app: FastAPI, pipeline: Pipeline, registry: Registry) -> None:
         return _reply(
             PlatformError(
                 Reason.NO_WORKER,
-                "Not ready: no router, or no worker that can answer. `headrace status` shows which.",
+                "Not ready: no router, no worker that can answer, or no tokenizer yet. `headrace status` shows which.",
                 retry_after_seconds=1.0,
             )
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 
 from headrace.inference.v1.inference_pb2 import GenerateResponse
 
@@ -22,8 +22,16 @@ from services.gateway.usecases.lane import Write, lane
 class ChatPipeline:
     """The pipeline under every wire protocol; one object for all calls of the process."""
 
-    def __init__(self, services: Services, observers: Sequence[Observer] = ()) -> None:
+    def __init__(
+        self,
+        services: Services,
+        observers: Sequence[Observer] = (),
+        *,
+        loaded: Callable[[ModelInfo], bool] | None = None,
+    ) -> None:
+        """`loaded` says whether a model's tokenizer is in memory; None = calls wait for it, and `ready` does not."""
         self._services = services
+        self._loaded = loaded
         self._observers = tuple(observers)
         self._explain = Explain()
 
@@ -93,9 +101,11 @@ class ChatPipeline:
         return self._services.catalog.models()
 
     def ready(self) -> bool:
-        """True when a call could be served: the router is connected and a model has a live worker."""
-        catalog = self._services.catalog
-        return catalog.connected() and any(model.addresses for model in catalog.models())
+        """True when a call could be served: the router is connected, a model has a live worker and is loaded here."""
+        catalog, loaded = self._services.catalog, self._loaded
+        return catalog.connected() and any(
+            model.addresses and (loaded is None or loaded(model)) for model in catalog.models()
+        )
 
 
 async def _rest(call: Call, stream: Stream[GenerateResponse]) -> list[Event]:

@@ -20,11 +20,49 @@ def test_a_models_tokenizer_is_there_before_its_first_call(tmp_path):
     async def scenario():
         worker = Worker("a")
         async with World([worker], tmp_path, warm=True) as world:
-            encoders, model = world.pipeline._services.preparer._encoders, world.pipeline.models()[0]
-            await until(lambda: encoders.cached(model))
+            await until(world.pipeline.ready)
             assert not worker.requests
             assert whole(await world.answer())
             assert worker.fetched == 1
+
+    run(scenario())
+
+
+def test_the_gateway_is_not_ready_before_a_tokenizer_is_there(tmp_path):
+    async def scenario():
+        worker = Worker("a")
+        worker.hold_fetch = asyncio.Event()
+        async with World([worker], tmp_path, warm=True) as world:
+            await until(lambda: worker.fetched)
+            await world.clock.sleep(1)
+            assert world.pipeline.models()[0].addresses
+            assert not world.pipeline.ready()
+            worker.hold_fetch.set()
+            await until(world.pipeline.ready)
+
+    run(scenario())
+
+
+def test_a_fetch_that_fails_is_tried_again_without_a_call(tmp_path):
+    async def scenario():
+        worker = Worker("a")
+        fetch, failed = worker.fetch, []
+
+        async def fail_twice(request, responder, info):
+            failed.append(1)
+            if len(failed) <= 2:
+                raise OSError
+            await fetch(request, responder, info)
+
+        worker.fetch = fail_twice
+        async with World([worker], tmp_path, warm=True) as world:
+            await until(lambda: failed)
+            assert not world.pipeline.ready()
+            for _ in range(3):
+                await world.clock.sleep(1)
+                await asyncio.sleep(0.05)
+            await until(world.pipeline.ready)
+            assert not worker.requests
 
     run(scenario())
 

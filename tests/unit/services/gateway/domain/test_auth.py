@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from libs.errors import PlatformError, Reason
+from services.gateway.domain import auth
 from services.gateway.domain.auth import KeyRecord, KeyRing, bearer, format_key, hash_key
 from services.gateway.domain.turns import Principal
 
@@ -28,6 +29,15 @@ def test_anything_else_is_refused_without_naming_it(presented):
         ring().find(presented)
     assert caught.value.reason is Reason.INVALID_API_KEY
     assert not presented or presented not in caught.value.message.replace("sk-hr-…", "")
+
+
+def test_a_key_that_is_too_long_is_refused_before_it_is_hashed(monkeypatch):
+    hashed = []
+    monkeypatch.setattr(auth, "hash_key", lambda _, presented: hashed.append(presented) or "")
+    for length in (auth.KEY_CHARS_MAX, auth.KEY_CHARS_MAX + 1):
+        with pytest.raises(PlatformError):
+            KeyRing(PEPPER, []).find("k" * length)
+    assert [len(key) for key in hashed] == [auth.KEY_CHARS_MAX]
 
 
 def test_the_pepper_counts():
