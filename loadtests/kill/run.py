@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from loadtests.common.client import Answer, stream
-from loadtests.common.procs import children, wait_for
+from loadtests.common.procs import children, stat, wait_for
 from loadtests.common.report import emit, quantile
 from loadtests.common.stack import MODEL_NAME, Layout, Stack
 from loadtests.kill.kinds import KINDS, Kind, verdict
@@ -42,10 +42,18 @@ def name_of(pid: int) -> str:
         return "ended"
 
 
+def runs(pid: int) -> bool:
+    """Whether the process is there and holds anything."""
+    try:
+        return stat(pid)[0] not in "ZX"
+    except OSError:
+        return False
+
+
 async def gone(pid: int, seconds: float) -> bool:
-    """Whether the process ends within that time."""
+    """Whether the process ends within that time; one that its new parent has not reaped yet has ended."""
     until = time.monotonic() + seconds
-    while Path(f"/proc/{pid}").exists():  # noqa: ASYNC240 - procfs does not block
+    while runs(pid):
         if time.monotonic() > until:
             return False
         await asyncio.sleep(0.02)
