@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from headrace.common.v1.trunk_pb2 import Close, ConnectRequest, ConnectResponse, Frame
@@ -48,14 +47,9 @@ class Opening(NamedTuple):
         return OPEN_OVERHEAD + 4 * sum(map(len, self.metadata.values()))
 
 
-@dataclass(slots=True)
-class _Payload:
-    """A payload on its way: `sent` bytes of it are in earlier messages."""
-
-    call: int
-    data: bytes
-    end: bool
-    sent: int = 0
+# A payload on its way: its call, its bytes, whether the call ends well with it, and how many bytes of it are in earlier
+# messages. A bare tuple: there is one for every token that leaves.
+_Payload = tuple[int, bytes, bool, int]
 
 
 class Outbox:
@@ -66,9 +60,9 @@ class Outbox:
         self._control: deque[Frame] = deque()
         self._data: deque[_Payload] = deque()
         self._opens: deque[Opening] = deque()
-        # Payloads waiting per call, and the Close that must follow them.
+        # Payloads waiting per call, and the status with which a call ends after them.
         self._pending: dict[int, int] = {}
-        self._closes: dict[int, Frame] = {}
+        self._closes: dict[int, bytes] = {}
         self.queued_bytes = 0
         self.frames = 0
         self.messages = 0
@@ -82,18 +76,17 @@ class Outbox:
 
     def data(self, call: int, payload: bytes, *, end: bool = False) -> None:
         """A response message; `end` = the call ends well with it."""
-        self._data.append(_Payload(call, payload, end))
+        self._data.append((call, payload, end, 0))
         pending = self._pending
-        pending[call] = pending.get(call, 0) + 1
+        pending[call] = pending[call] + 1 if call in pending else 1
         self.queued_bytes += len(payload)
 
     def close(self, call: int, status: bytes = b"") -> None:
-        """The end of a call, after what it still has here."""
-        frame = Frame(call=call, close=Close(status=status))
+        """The end of a call, after what it still has here: a good one goes as a flag on the last of that."""
         if call in self._pending:
-            self._closes[call] = frame
+            self._closes[call] = status
         else:
-            self._control.append(frame)
+            self._control.append(_closing(call, status))
 
     def open(self, opening: Opening) -> None:
         """A new call; a long payload continues in Data frames of later messages."""
@@ -102,9 +95,9 @@ class Outbox:
 
     def forget(self, call: int) -> bool:
         """Drops everything of a call; True when its Open had not been written yet."""
-        for entry in [p for p in self._data if p.call == call]:
+        for entry in [payload for payload in self._data if payload[0] == call]:
             self._data.remove(entry)
-            self.queued_bytes -= len(entry.data) - entry.sent
+            self.queued_bytes -= len(entry[1]) - entry[3]
         self._pending.pop(call, None)
         self._closes.pop(call, None)
         for item in self._opens:
@@ -134,47 +127,72 @@ class Outbox:
         return message
 
     def _pop_data(self, frames: Any, size: int) -> int:
+        queued, limits = self.queued_bytes, self._limits
+        # As it nearly always is: no payload can be too long for one part, and all of them fit.
+        if queued <= limits.part_bytes and size + queued + FRAME_OVERHEAD * len(self._data) <= limits.message_bytes:
+            return size + self._pop_all_data(frames)
+        return self._pop_some_data(frames, size)
+
+    def _pop_all_data(self, frames: Any) -> int:
+        add, ends, size = frames.add, self._closes, 0
+        for call, data, end, sent in self._data:
+            frame = add(call=call, data=data[sent:] if sent else data)
+            size += len(data) - sent
+            if end:
+                frame.end = True
+            if ends and call in ends:
+                self._delivered(call, frame, frames)
+        self.queued_bytes -= size
+        size += FRAME_OVERHEAD * len(self._data)
+        self._data.clear()
+        self._pending.clear()
+        return size
+
+    def _pop_some_data(self, frames: Any, size: int) -> int:
         part, limit = self._limits.part_bytes, self._limits.message_bytes
-        data, add, delivered = self._data, frames.add, self._delivered
+        data, add = self._data, frames.add
         held: list[_Payload] = []
         # Calls with a part in this message: what else they have here waits for the next one.
         busy: set[int] = set()
         while data and size < limit:
             item = data.popleft()
-            call = item.call
+            call, payload, end, sent = item
             if busy and call in busy:
                 held.append(item)
                 continue
-            left = len(item.data) - item.sent
+            left = len(payload) - sent
             if size and size + min(left, part) + FRAME_OVERHEAD > limit:
                 held.append(item)
                 break
             if left > part:
-                add(call=call, data=item.data[item.sent : item.sent + part], more=True)
-                item.sent += part
+                add(call=call, data=payload[sent : sent + part], more=True)
                 self.queued_bytes -= part
                 size += part + FRAME_OVERHEAD
                 busy.add(call)
-                held.append(item)
+                held.append((call, payload, end, sent + part))
                 continue
-            frame = add(call=call, data=item.data[item.sent :] if item.sent else item.data)
-            if item.end:
+            frame = add(call=call, data=payload[sent:] if sent else payload)
+            if end:
                 frame.end = True
             size += left + FRAME_OVERHEAD
             self.queued_bytes -= left
-            delivered(call, frames)
+            self._delivered(call, frame, frames)
         if held:
             data.extendleft(reversed(held))
         return size
 
-    def _delivered(self, call: int, frames: Any) -> None:
+    def _delivered(self, call: int, frame: Frame, frames: Any) -> None:
+        """A payload is in the message as `frame`. If it was its call's last, the end that waited for it follows."""
         left = self._pending[call] - 1
         if left:
             self._pending[call] = left
             return
         del self._pending[call]
-        if self._closes and call in self._closes:
-            frames.append(self._closes.pop(call))
+        status = self._closes.pop(call, None)
+        if status:
+            frames.append(_closing(call, status))
+        elif status is not None:
+            frame.end = True
 
     def _pop_opens(self, frames: Any, size: int) -> None:
         part, limit = self._limits.part_bytes, self._limits.message_bytes
@@ -193,5 +211,9 @@ class Outbox:
                 continue
             opening.write(frames, payload[:part]).more = True
             self.queued_bytes -= part
-            self._data.append(_Payload(opening.call, payload[part:], end=True))
+            self._data.append((opening.call, payload[part:], True, 0))
             self._pending[opening.call] = 1
+
+
+def _closing(call: int, status: bytes) -> Frame:
+    return Frame(call=call, close=Close(status=status))

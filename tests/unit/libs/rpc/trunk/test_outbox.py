@@ -118,6 +118,39 @@ def test_nothing_stays_and_the_count_of_bytes_returns_to_zero(script):
     assert box.queued_bytes == 0
 
 
+@given(st.lists(steps, max_size=60))
+@settings(deadline=None)
+def test_every_end_is_told_once_with_its_status(script):
+    told, expected = defaultdict(list), {}
+    for kind, call, payload in script:
+        if kind == "close":
+            expected.setdefault(call, [payload])
+    for message in play(script)[1]:
+        for frame in message.frames:
+            if frame.WhichOneof("kind") == "close":
+                told[frame.call].append(frame.close.status)
+            elif frame.end and frame.call not in OPENS:
+                told[frame.call].append(b"")
+    assert told == expected
+
+
+def test_a_good_end_goes_with_the_last_payload_and_a_bad_one_after_it():
+    for limits in (LIMITS, TrunkLimits()):
+        box = Outbox(limits)
+        for call, status in ((1, b""), (2, b"bad")):
+            box.data(call, b"first")
+            box.data(call, b"last")
+            box.close(call, status)
+        frames = [frame for message in drain(box) for frame in message.frames]
+        assert [(f.call, f.WhichOneof("kind"), f.data, f.end) for f in frames] == [
+            (1, "data", b"first", False),
+            (1, "data", b"last", True),
+            (2, "data", b"first", False),
+            (2, "data", b"last", False),
+            (2, "close", b"", False),
+        ]
+
+
 def test_a_long_payload_lets_others_pass_between_its_parts():
     box = Outbox(LIMITS)
     box.data(1, b"a" * 35)
