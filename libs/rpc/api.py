@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeVar
 
 from google.protobuf.message import Message
 
+from libs.errors import PlatformError
 from libs.rpc.method import Method, Req, Res
 
 Res_co = TypeVar("Res_co", bound=Message, covariant=True)
@@ -34,6 +35,10 @@ class Responder(Protocol[Res_contra]):
 
     def send(self, response: Res_contra) -> None:
         """Queues a response; never blocks. Raises PlatformError(SLOW_READER or CANCELLED) once the call is over."""
+        ...
+
+    def send_encoded(self, payload: bytes) -> None:
+        """As `send`, for a response that is encoded already: many that differ little can be written for less."""
         ...
 
     async def ready(self) -> None:
@@ -97,6 +102,8 @@ class Channel(Protocol):
 UnaryHandler = Callable[[Any, CallInfo], Awaitable[Any]]
 QuickHandler = Callable[[Any, CallInfo], Any | None]
 StreamHandler = Callable[[Any, Responder[Any], CallInfo], Awaitable[None]]
+Ended = Callable[[PlatformError | None], None]
+StartHandler = Callable[[Any, Responder[Any], CallInfo, Ended], None]
 
 
 @dataclass(frozen=True)
@@ -104,9 +111,13 @@ class Handler:
     """A method and the function that serves it. `allowed` = identities that may call it; empty = any inside.
 
     `quick` (unary only) may answer without suspending, which spares the trunk a task per call; None = ask `serve`.
+    `start` (streaming only, see `libs.rpc.started`) begins what then pushes by itself, which spares the trunk the task
+    that would only wait. It does not suspend, raises what `serve` may raise, and says once how the work ended, maybe
+    before it returns. A cancel or a deadline reaches it by `Responder.on_cancel`; what it says after that is not heard.
     """
 
     method: Method[Any, Any]
     serve: UnaryHandler | StreamHandler
     allowed: frozenset[str] = frozenset()
     quick: QuickHandler | None = None
+    start: StartHandler | None = None

@@ -6,13 +6,14 @@ import asyncio
 import hmac
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextvars import copy_context
 from typing import Any, Protocol
 
 import structlog
 
 from libs.clock import Clock
 from libs.errors import PlatformError, Reason
-from libs.rpc.api import CallInfo, Handler
+from libs.rpc.api import CallInfo, Ended, Handler
 
 TOKEN_KEY = "x-headrace-token"  # noqa: S105 - the name of a header
 IDENTITY_KEY = "x-headrace-identity"
@@ -92,10 +93,31 @@ class Dispatcher:
             raise
         finally:
             if answer is not None or error is not None:
-                self._tell([hook.started(info) for hook in self._hooks], info, error, began)
+                self._tell(self._marks(info), info, began, error)
         return answer
 
-    def _tell(self, marks: Sequence[Any], info: CallInfo, error: PlatformError | None, began: float) -> None:
+    def start(self, info: CallInfo, work: Callable[[], None]) -> Ended:
+        """Runs `work`, which begins what ends later. The hooks hear of that end by what this returns: call it once.
+
+        Raises PlatformError when `work` does; then they have heard of it.
+        """
+        if not self._hooks:
+            _translated(info, work)
+            return _unheard
+        # A context of the call's own, as a task has one: a span stays current in it, and ends in it.
+        context, began = copy_context(), self._clock.monotonic()
+        marks = context.run(self._marks, info)
+        try:
+            context.run(_translated, info, work)
+        except PlatformError as error:
+            context.run(self._tell, marks, info, began, error)
+            raise
+        return lambda error: context.run(self._tell, marks, info, began, error)
+
+    def _marks(self, info: CallInfo) -> list[Any]:
+        return [hook.started(info) for hook in self._hooks]
+
+    def _tell(self, marks: Sequence[Any], info: CallInfo, began: float, error: PlatformError | None) -> None:
         seconds = self._clock.monotonic() - began
         for hook, mark in zip(self._hooks, marks, strict=True):
             hook.finished(mark, info, error, seconds)
@@ -110,7 +132,7 @@ class Dispatcher:
         With `why`, the transport keeps the deadline itself: it cancels the task, and `why` says what it did that for.
         """
         began = self._clock.monotonic()
-        marks = [hook.started(info) for hook in self._hooks] if self._hooks else ()
+        marks = self._marks(info)
         error: PlatformError | None = None
         limit: asyncio.Timeout | None = None
         try:
@@ -130,7 +152,11 @@ class Dispatcher:
             raise error from raised
         finally:
             if self._hooks:
-                self._tell(marks, info, error, began)
+                self._tell(marks, info, began, error)
+
+
+def _unheard(_error: PlatformError | None) -> None:
+    """Where no hook asks how a call ended."""
 
 
 def _late(info: CallInfo) -> PlatformError:

@@ -30,11 +30,13 @@ class DispatchingHandler(grpc.GenericRpcHandler):
         handler = self._dispatcher.find(handler_call_details.method)
         if handler is None:
             return None
-        make = grpc.unary_stream_rpc_method_handler if handler.method.streaming else grpc.unary_unary_rpc_method_handler
-        serve = self._stream(handler) if handler.method.streaming else self._unary(handler)
         method = handler.method
-        return make(
-            serve, request_deserializer=method.request.FromString, response_serializer=method.response.SerializeToString
+        parse = method.request.FromString
+        if method.streaming:  # an outlet gives out bytes
+            return grpc.unary_stream_rpc_method_handler(self._stream(handler), request_deserializer=parse)
+        write = method.response.SerializeToString
+        return grpc.unary_unary_rpc_method_handler(
+            self._unary(handler), request_deserializer=parse, response_serializer=write
         )
 
     def _admit(self, handler: Handler, context: Context) -> CallInfo:
@@ -65,8 +67,8 @@ class DispatchingHandler(grpc.GenericRpcHandler):
             try:
                 info = self._admit(handler, context)
                 task = serve_into(outlet, self._dispatcher, handler, request, info)
-                while (message := await outlet.take()) is not None:
-                    yield message
+                while (payload := await outlet.take()) is not None:
+                    yield payload
                 await task
             except PlatformError as error:
                 await _abort(context, error)

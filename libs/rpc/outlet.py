@@ -18,7 +18,7 @@ class Outlet:
     """A `Responder`. The handler sends; the transport takes. Over `bytes_max` for `stall_seconds` = slow reader."""
 
     def __init__(self, *, bytes_max: int = 1 << 20, stall_seconds: float = 5.0) -> None:
-        self._queue: deque[tuple[Message, int]] = deque()
+        self._queue: deque[bytes] = deque()
         self._bytes, self._bytes_max, self._stall = 0, bytes_max, stall_seconds
         self._stalled: asyncio.TimerHandle | None = None
         self._wake = asyncio.Event()
@@ -30,11 +30,14 @@ class Outlet:
 
     def send(self, response: Message) -> None:
         """See Responder."""
+        self.send_encoded(response.SerializeToString())
+
+    def send_encoded(self, payload: bytes) -> None:
+        """See Responder."""
         if self._over is not None:
             raise self._over
-        size = response.ByteSize()
-        self._queue.append((response, size))
-        self._bytes += size
+        self._queue.append(payload)
+        self._bytes += len(payload)
         self._wake.set()
         if self._bytes > self._bytes_max:
             self._overfull()
@@ -83,8 +86,8 @@ class Outlet:
         self._calm()
         self._wake.set()
 
-    async def take(self) -> Message | None:
-        """The next response; None at the end. Raises the error that cut the call."""
+    async def take(self) -> bytes | None:
+        """The next response, encoded; None at the end. Raises the error that cut the call."""
         while not self._queue:
             if self._over is not None:
                 raise self._over
@@ -92,12 +95,12 @@ class Outlet:
                 return None
             self._wake.clear()
             await self._wake.wait()
-        message, size = self._queue.popleft()
-        self._bytes -= size
+        payload = self._queue.popleft()
+        self._bytes -= len(payload)
         if self._bytes <= self._bytes_max:
             self._calm()
             self._room.set()
-        return message
+        return payload
 
 
 def serve_into(

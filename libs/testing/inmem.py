@@ -17,8 +17,14 @@ from libs.rpc.outlet import Outlet, serve_into
 class InMemoryStream(Generic[Res]):
     """A `Stream` over an outlet."""
 
-    def __init__(self, outlet: Outlet, task: asyncio.Task[None] | None, error: PlatformError | None = None) -> None:
-        self._outlet, self._task, self._error = outlet, task, error
+    def __init__(
+        self,
+        outlet: Outlet,
+        parse: Callable[[bytes], Res],
+        task: asyncio.Task[None] | None,
+        error: PlatformError | None = None,
+    ) -> None:
+        self._outlet, self._parse, self._task, self._error = outlet, parse, task, error
 
     def __aiter__(self) -> AsyncIterator[Res]:
         return self
@@ -26,9 +32,9 @@ class InMemoryStream(Generic[Res]):
     async def __anext__(self) -> Res:
         if self._error is not None:
             raise self._error
-        message = await self._outlet.take()
-        if message is not None:
-            return message  # type: ignore[return-value]
+        payload = await self._outlet.take()
+        if payload is not None:
+            return self._parse(payload)
         if self._task is not None:
             await self._task
         raise StopAsyncIteration
@@ -109,13 +115,13 @@ class InMemoryChannel:
         try:
             handler, info = self._admit(method.path, timeout, metadata)
         except PlatformError as error:
-            return InMemoryStream(outlet, None, error)
+            return InMemoryStream(outlet, method.response.FromString, None, error)
         copy = method.request.FromString(request.SerializeToString())
         task = serve_into(outlet, self._dispatcher, handler, copy, info)
         entry = (outlet, task)
         self._open.add(entry)
         task.add_done_callback(lambda done: self._over(entry, done))
-        return InMemoryStream(outlet, task)
+        return InMemoryStream(outlet, method.response.FromString, task)
 
     def _over(self, entry: tuple[Outlet, asyncio.Task[None]], done: asyncio.Task[None]) -> None:
         self._open.discard(entry)

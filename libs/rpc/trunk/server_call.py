@@ -12,7 +12,7 @@ import structlog
 from headrace.common.v1.trunk_pb2 import Open
 
 from libs.errors import PlatformError, Reason
-from libs.rpc.api import CallInfo, Handler
+from libs.rpc.api import CallInfo, Ended, Handler, StartHandler
 from libs.rpc.dispatch import Dispatcher
 from libs.rpc.errors import encode
 from libs.rpc.trunk.calls import Assembly, Window
@@ -51,10 +51,12 @@ class ServerCall:
         "_opened",
         "_over",
         "_room",
+        "_said",
         "_side",
         "_started",
         "_starving",
         "_task",
+        "_tell_end",
         "_window",
         "expires_at",
     )
@@ -70,6 +72,9 @@ class ServerCall:
         self._room: asyncio.Event | None = None
         self._callbacks: list[Callable[[], None]] = []
         self._task: asyncio.Task[None] | None = None
+        # Of a `start` handler: tells the hooks how it ended; and what it said before it had begun.
+        self._tell_end: Ended | None = None
+        self._said: tuple[PlatformError | None] | None = None
         self._over: PlatformError | None = None
         self._started = False
         self._ending = False
@@ -126,8 +131,32 @@ class ServerCall:
                 self._answer(answer)
                 return
         self._expire_in(dispatcher.left_seconds(info))
+        if handler.start is not None:
+            self._begin(handler.start, request, info)
+            return
         serve = self._stream if handler.method.streaming else self._unary
         self._task = asyncio.get_running_loop().create_task(serve(handler, request, info))
+
+    def _begin(self, start: StartHandler, request: Any, info: CallInfo) -> None:
+        self._tell_end = self._side.dispatcher.start(info, partial(start, request, self, info, self._work_ended))
+        if self._said is not None:
+            self._work_ended(*self._said)
+
+    def _work_ended(self, error: PlatformError | None) -> None:
+        """What a `start` handler says of its end: its first word counts, and the end of the call before it."""
+        tell, self._tell_end = self._tell_end, None
+        if tell is None:  # it is still starting, or it repeats itself
+            self._said = self._said or (error,)
+            return
+        error = self._over or error
+        tell(error)
+        self._close_after(error)
+
+    def _close_after(self, error: PlatformError | None) -> None:
+        """Ends the call once what the handler has sent is on its way."""
+        self._ending = True
+        if error is not None or not self._backlog:
+            self.finish(error)
 
     async def _unary(self, handler: Handler, request: Any, info: CallInfo) -> None:
         try:
@@ -147,9 +176,7 @@ class ServerCall:
         except asyncio.CancelledError:
             self.finish(self._why())
         else:
-            self._ending = True
-            if self._over is not None or not self._backlog:
-                self.finish(self._over)
+            self._close_after(self._over)
 
     def _why(self) -> PlatformError:
         return self._over or PlatformError(Reason.WORKER_LOST, "the server stopped in the middle of the call")
@@ -176,16 +203,20 @@ class ServerCall:
 
     def send(self, response: Any) -> None:
         """See Responder."""
+        self.send_encoded(response.SerializeToString())
+
+    def send_encoded(self, payload: bytes) -> None:
+        """See Responder."""
         if self._over is not None:
             raise self._over
-        payload = response.SerializeToString()
-        if len(payload) > self._link.payload_bytes_max:
+        link = self._link
+        if len(payload) > link.payload_bytes_max:
             raise self._too_large(len(payload))
         if self._backlog or not self._window.spend(len(payload)):
             self._hold(payload)
             return
-        self._link.outbox.data(self._number, payload)
-        self._link.kick()
+        link.outbox.data(self._number, payload)
+        link.kick()
 
     def _hold(self, payload: bytes) -> None:
         if self._backlog is None:
@@ -252,6 +283,8 @@ class ServerCall:
             self._room.set()
         if self._task is not None and not self._task.done():
             self._task.cancel()
+        if self._tell_end is not None:  # a `start` handler that did not say so itself
+            self._work_ended(error)
         self.finish(error)
 
     def _tell(self) -> None:

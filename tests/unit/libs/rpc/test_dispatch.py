@@ -1,6 +1,7 @@
 """Who may call, until when, and what hooks hear of it."""
 
 import asyncio
+from contextvars import ContextVar
 
 import pytest
 from headrace.inference.v1 import inference_pb2 as pb
@@ -167,3 +168,54 @@ def test_a_quick_fault_is_translated_and_heard_of():
         found.run_quick(found.admit(COUNT.path, "", 5.0, {}), work)
     assert caught.value.reason is Reason.INTERNAL
     assert hook.heard[1][1] is Reason.INTERNAL
+
+
+CURRENT = ContextVar("CURRENT", default="nothing")
+
+
+class Entering(Hook):
+    """Sets and resets a variable, as a span does that is current until the call ends."""
+
+    def started(self, info):
+        self.heard.append("started")
+        return CURRENT.set("this call")
+
+    def finished(self, mark, info, error, seconds):
+        CURRENT.reset(mark)
+        super().finished("mark", info, error, seconds)
+
+
+def test_what_was_started_is_between_the_hooks_until_it_has_ended():
+    async def scenario():
+        hook, clock, seen = Entering(), FakeClock(), []
+        found = dispatcher(hooks=(hook,), clock=clock)
+        info = found.admit(COUNT.path, "gateway", 5.0, {})
+        ended = found.start(info, lambda: seen.append(CURRENT.get()))
+        other = found.start(info, lambda: seen.append(CURRENT.get()))
+        assert hook.heard == ["started", "started"]
+        assert CURRENT.get() == "nothing", "the next call of the trunk is nobody's child"
+        clock.advance(2)
+        ended(None)
+        other(PlatformError(Reason.CANCELLED, "gone"))
+        assert seen == ["this call", "this call"]
+        return hook.heard[2:]
+
+    assert run(scenario()) == [("mark", None, 2), ("mark", Reason.CANCELLED, 2)]
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [(PlatformError(Reason.OVERLOADED, "full"), Reason.OVERLOADED), (ValueError("secret"), Reason.INTERNAL)],
+)
+@pytest.mark.parametrize("hooks", [0, 1])
+def test_a_start_that_fails_is_over_at_once(fault, reason, hooks):
+    def fail():
+        raise fault
+
+    hook = Entering()
+    found = dispatcher(hooks=(hook,) * hooks)
+    with pytest.raises(PlatformError) as caught:
+        found.start(found.admit(COUNT.path, "gateway", 5.0, {}), fail)
+    assert caught.value.reason is reason
+    assert "secret" not in caught.value.message
+    assert hook.heard == ["started", ("mark", reason, 0)] * hooks

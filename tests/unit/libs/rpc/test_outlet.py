@@ -18,7 +18,8 @@ def test_what_was_sent_comes_out_in_order_and_then_the_end():
         for index in range(3):
             outlet.send(pb.GenerateResponse(first_index=index))
         outlet.finish()
-        assert [(await outlet.take()).first_index for _ in range(3)] == [0, 1, 2]
+        taken = [pb.GenerateResponse.FromString(await outlet.take()) for _ in range(3)]
+        assert [response.first_index for response in taken] == [0, 1, 2]
         assert await outlet.take() is None
 
     run(scenario())
