@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import statistics
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,13 @@ from headrace.inference.v1 import inference_pb2 as pb
 
 from libs.chat_template import pack
 from libs.clock import SystemClock
+from libs.errors import PlatformError
 from loadtests.common.report import emit
 from services.inference import convert
 from services.inference.adapters.detokenizers import TokenizerDetokenizers
 from services.inference.adapters.model_files import ModelFiles
 from services.inference.domain.model import Capabilities, ModelCard
+from services.inference.domain.output.delta import Delta
 from services.inference.domain.output.parser import PlainParsers
 from services.inference.domain.output.tokens import Step
 from services.inference.ports import StepSink, TokenEngine
@@ -42,6 +45,24 @@ class IdleEngine(TokenEngine):
         """See TokenEngine."""
 
 
+class Encoding:
+    """A caller as the worker's handler is one, without a call."""
+
+    def __init__(self, epoch: int) -> None:
+        self._epoch, self._encode = epoch, convert.PlainDeltas(epoch).encode
+
+    def delta(self, delta: Delta) -> None:
+        """See Caller."""
+        convert.response(delta, self._epoch).SerializeToString()
+
+    def plain(self, choice: int, first_index: int, token_ids: Sequence[int], text: str) -> None:
+        """See Caller."""
+        self._encode(choice, first_index, token_ids, text)
+
+    def ended(self, error: PlatformError | None) -> None:
+        """See Caller."""
+
+
 class Bench:
     """One worker's output side."""
 
@@ -55,7 +76,7 @@ class Bench:
     def start(self, request: bytes) -> Generation:
         """A request from its bytes on."""
         work = convert.token_work(pb.GenerateRequest.FromString(request))
-        return self.generate.start(work, lambda delta: convert.response(delta, 1).SerializeToString())
+        return self.generate.start(work, Encoding(1))
 
     def per_token(self, stop: list[str]) -> float:
         """Microseconds of CPU per token."""

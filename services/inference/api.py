@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from headrace.inference.v1 import inference_pb2 as pb
 
 from libs.errors import PlatformError, Reason
-from libs.rpc.api import CallInfo, Handler, Responder
+from libs.rpc.api import CallInfo, Ended, Handler, Responder
 from libs.rpc.method import method
+from libs.rpc.started import started
 from services.inference import convert
 from services.inference.domain.model import Capabilities, Capacity, ModelCard
 from services.inference.domain.output.delta import Delta
@@ -68,6 +69,28 @@ class Served:
     files: TokenizerParts | None = None
 
 
+class _Asker:
+    """See Caller: writes to the call's responder."""
+
+    __slots__ = ("_encode", "_ended", "_epoch", "_responder", "_send_encoded")
+
+    def __init__(self, responder: Responder[pb.GenerateResponse], epoch: int, ended: Ended) -> None:
+        self._responder, self._epoch, self._ended = responder, epoch, ended
+        self._send_encoded, self._encode = responder.send_encoded, convert.PlainDeltas(epoch).encode
+
+    def delta(self, delta: Delta) -> None:
+        """See Caller."""
+        self._responder.send(convert.response(delta, self._epoch))
+
+    def plain(self, choice: int, first_index: int, token_ids: Sequence[int], text: str) -> None:
+        """See Caller."""
+        self._send_encoded(self._encode(choice, first_index, token_ids, text))
+
+    def ended(self, error: PlatformError | None) -> None:
+        """See Caller."""
+        self._ended(error)
+
+
 class InferenceApi:
     """One method per RPC."""
 
@@ -76,9 +99,8 @@ class InferenceApi:
 
     def handlers(self) -> list[Handler]:
         """All methods, for RpcServer and InMemoryChannel."""
-        generate = self.generate if self._of.generate else self.relay
         return [
-            Handler(GENERATE, generate),
+            started(GENERATE, self.generate) if self._of.generate else Handler(GENERATE, self.relay),
             Handler(DESCRIBE_MODEL, self.describe_model),
             Handler(FETCH_TOKENIZER, self.fetch_tokenizer),
             Handler(RENDER, self.render),
@@ -87,20 +109,15 @@ class InferenceApi:
             Handler(DRAIN, self.drain),
         ]
 
-    async def generate(
-        self, request: pb.GenerateRequest, responder: Responder[pb.GenerateResponse], _info: CallInfo
+    def generate(
+        self, request: pb.GenerateRequest, responder: Responder[pb.GenerateResponse], _info: CallInfo, ended: Ended
     ) -> None:
-        """Streams a token engine's answer; the engine's steps push it, this task only waits for the end."""
+        """Starts a token engine's answer; the engine's steps push it and end it."""
         generate = self._of.generate
         assert generate is not None  # noqa: S101 - handlers() chose
         generate.check(request.model, request.model_digest)
-        epoch, send, response = request.epoch, responder.send, convert.response
-        running = generate.start(convert.token_work(request), lambda delta: send(response(delta, epoch)))
+        running = generate.start(convert.token_work(request), _Asker(responder, request.epoch, ended))
         responder.on_cancel(running.cancel)
-        try:
-            await running.done
-        finally:
-            running.cancel()
 
     async def relay(
         self, request: pb.GenerateRequest, responder: Responder[pb.GenerateResponse], _info: CallInfo

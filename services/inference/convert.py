@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -11,6 +11,7 @@ from headrace.inference.v1 import inference_pb2 as pb
 
 from libs.chat_template import unpack
 from libs.errors import PlatformError, Reason
+from libs.rpc.varint import varint
 from services.inference.domain.model import Capabilities, Capacity, ModelCard, PrefixStability, ResumeForm
 from services.inference.domain.output.delta import Delta, Usage
 from services.inference.domain.output.tokens import TokenLogprobs
@@ -56,6 +57,16 @@ _STABILITIES = {
 }
 
 
+def _tag(field: str) -> bytes:
+    """What stands before a field of GenerateResponse: its number, and the wire type of integers or of bytes."""
+    found = pb.GenerateResponse.DESCRIPTOR.fields_by_name[field]
+    packed_or_text = field in {"token_ids", "text"}
+    return varint(found.number << 3 | (2 if packed_or_text else 0))
+
+
+_FIRST_INDEX, _TOKEN_IDS, _TEXT = _tag("first_index"), _tag("token_ids"), _tag("text")
+
+
 def token_work(request: pb.GenerateRequest) -> TokenWork:
     """Work for a token engine. Raises PlatformError(INVALID_REQUEST) when the prompt is not tokens."""
     if request.WhichOneof("prompt") != "tokens":
@@ -92,8 +103,38 @@ def tools_of(tools: Iterable[common_pb.Tool]) -> tuple[Tool, ...]:
     return tuple(Tool(t.name, t.description, t.parameters_json, t.strict) for t in tools)
 
 
+class PlainDeltas:
+    """The deltas of one call that have tokens and text and nothing else, as the bytes of their GenerateResponse.
+
+    Most deltas are of this kind. What protobuf would write is written here at a third of the price: the fields that
+    never change are encoded once per choice.
+    """
+
+    __slots__ = ("_epoch", "_heads")
+
+    def __init__(self, epoch: int) -> None:
+        self._epoch = epoch
+        self._heads: dict[int, bytes] = {}
+
+    def encode(self, choice: int, first_index: int, token_ids: Sequence[int], text: str) -> bytes:
+        """The bytes of a GenerateResponse with these fields and the call's epoch."""
+        if not (first_index and token_ids and text):  # fields that are zero are not written: left to protobuf
+            return pb.GenerateResponse(
+                choice=choice, epoch=self._epoch, first_index=first_index, token_ids=token_ids, text=text
+            ).SerializeToString()
+        head = self._heads.get(choice)
+        if head is None:
+            fixed = pb.GenerateResponse(choice=choice, epoch=self._epoch).SerializeToString()
+            head = self._heads[choice] = fixed + _FIRST_INDEX
+        tokens = varint(token_ids[0]) if len(token_ids) == 1 else b"".join(map(varint, token_ids))
+        raw = text.encode()
+        return b"".join(
+            (head, varint(first_index), _TOKEN_IDS, varint(len(tokens)), tokens, _TEXT, varint(len(raw)), raw)
+        )
+
+
 def response(delta: Delta, epoch: int) -> pb.GenerateResponse:
-    """A delta on the wire. Hot: most deltas have a token and its text, and nothing else."""
+    """A delta on the wire."""
     out = pb.GenerateResponse(
         choice=delta.choice, epoch=epoch, first_index=delta.first_index, token_ids=delta.token_ids, text=delta.text
     )
@@ -236,7 +277,7 @@ def _message(turn: common_pb.Turn) -> dict[str, Any]:
     return message
 
 
-def _add_logprobs(out: pb.GenerateResponse, logprobs: list[TokenLogprobs], first_index: int) -> None:
+def _add_logprobs(out: pb.GenerateResponse, logprobs: Sequence[TokenLogprobs], first_index: int) -> None:
     for index, entry in enumerate(logprobs, start=first_index):
         added = out.logprobs.add(index=index)
         for token_id, token, logprob in entry.top:

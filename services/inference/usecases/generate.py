@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
+from collections.abc import Sequence
+from typing import Protocol
 
 from libs.clock import Clock
 from libs.errors import PlatformError, Reason
@@ -15,6 +15,7 @@ from services.inference.domain.admission import (
     with_forced_tools,
 )
 from services.inference.domain.model import Capabilities, ModelCard
+from services.inference.domain.output.choice import ChoiceOutput
 from services.inference.domain.output.delta import Delta, Usage
 from services.inference.domain.output.tokens import Step
 from services.inference.domain.request import TokenWork
@@ -22,7 +23,21 @@ from services.inference.ports import TokenEngine
 from services.inference.usecases.activity import Activity
 from services.inference.usecases.outputs import Outputs
 
-Emit = Callable[[Delta], None]
+
+class Caller(Protocol):
+    """Who asked. Nothing here blocks; `delta` and `plain` raise PlatformError once the caller takes no more."""
+
+    def delta(self, delta: Delta) -> None:
+        """A delta."""
+        ...
+
+    def plain(self, choice: int, first_index: int, token_ids: Sequence[int], text: str) -> None:
+        """A delta that has these fields and no others, as most have: the hot path, which spares an object each."""
+        ...
+
+    def ended(self, error: PlatformError | None) -> None:
+        """The end, once; nothing comes after it. None = every choice has finished."""
+        ...
 
 
 class GenerateTokens:
@@ -45,8 +60,11 @@ class GenerateTokens:
         self._activity.check_open()
         check_address(self._card, model, model_digest)
 
-    def start(self, work: TokenWork, emit: Emit) -> Generation:
-        """Submits the work; deltas go to `emit`, the end to `Generation.done`. Raises PlatformError (not started)."""
+    def start(self, work: TokenWork, caller: Caller) -> Generation:
+        """Submits the work; deltas and the end go to `caller`, maybe before this returns.
+
+        Raises PlatformError (not started); then the caller hears nothing.
+        """
         self._activity.check_open()
         check_sampling(work.common.sampling)
         check_capabilities(work.common, self._can, resumes=bool(work.resume))
@@ -54,7 +72,7 @@ class GenerateTokens:
         # The window and the limits above bound what the parsers and the replay below may cost.
         if work.common.tool_choice.mode in {"named", "required"}:
             work = TokenWork(with_forced_tools(work.common), work.prompt, work.cache_salt, work.resume)
-        generation = Generation(work, self._engine, self._outputs, emit, self._activity, self._clock)
+        generation = Generation(work, self._engine, self._outputs, caller, self._activity, self._clock)
         generation.submit()
         return generation
 
@@ -62,22 +80,39 @@ class GenerateTokens:
 class Generation:
     """One running call: the engine's StepSink."""
 
+    __slots__ = (
+        "_activity",
+        "_awaits_first",
+        "_before",
+        "_began",
+        "_caller",
+        "_choices",
+        "_clock",
+        "_engine",
+        "_open",
+        "_over",
+        "_usage",
+        "_work",
+    )
+
     def __init__(
-        self, work: TokenWork, engine: TokenEngine, outputs: Outputs, emit: Emit, activity: Activity, clock: Clock
+        self, work: TokenWork, engine: TokenEngine, outputs: Outputs, caller: Caller, activity: Activity, clock: Clock
     ) -> None:
-        self._work, self._engine, self._emit = work, engine, emit
+        self._work, self._engine, self._caller = work, engine, caller
         self._activity, self._clock = activity, clock
         self._choices = outputs.choices(work)
         self._usage = Usage(prompt_tokens=len(work.prompt))
-        self._before = sum(choice.tokens for choice in self._choices)
-        self._open = sum(choice.finish is None for choice in self._choices)
+        self._before, self._open = 0, 0
+        for choice in self._choices:
+            self._before += choice.tokens
+            self._open += choice.finish is None
         self._began = clock.monotonic()
         self._awaits_first = True
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._over = False
 
     @property
     def usage(self) -> Usage:
-        """Counts so far; whole once `done`."""
+        """Counts so far; whole once the call has ended."""
         return self._usage
 
     def submit(self) -> None:
@@ -85,20 +120,37 @@ class Generation:
         if self._open:
             self._engine.submit(self._work, self)
             self._activity.opened(self)
+        if self._work.resume:
+            self._tell_resumed_ends()
+        if not self._open:
+            self._close(None)
+
+    def _tell_resumed_ends(self) -> None:
         ends = [end for choice in self._choices if (end := choice.resumed_end()) is not None]
         for position, end in enumerate(ends):
             if not self._open and position == len(ends) - 1:
                 self._complete(end)
-            self._emit(end)
-        if not self._open and not self.done.done():
-            self._close(None)
+            self._caller.delta(end)
 
     def on_step(self, step: Step) -> None:
         """See StepSink."""
-        if self.done.done():
+        if self._over:
             return
         self._activity.steps += 1
         choice = self._choices[step.choice]
+        try:
+            if choice.plain and step.finish is None and not (step.logprobs or self._awaits_first):
+                token_ids, first = step.token_ids, choice.tokens
+                self._caller.plain(step.choice, first, token_ids, choice.take(token_ids))
+            else:
+                self._general(choice, step)
+        except PlatformError as error:
+            self._abort(error)
+            return
+        if not self._open:
+            self._close(None)
+
+    def _general(self, choice: ChoiceOutput, step: Step) -> None:
         deltas = choice.feed(step)
         if not deltas:
             return
@@ -106,14 +158,8 @@ class Generation:
             self._first(step, deltas[0])
         if choice.finish is not None:
             self._finish_choice(deltas[-1])
-        try:
-            for delta in deltas:
-                self._emit(delta)
-        except PlatformError as error:
-            self._abort(error)
-            return
-        if not self._open:
-            self._close(None)
+        for delta in deltas:
+            self._caller.delta(delta)
 
     def on_error(self, error: Exception) -> None:
         """See StepSink."""
@@ -123,7 +169,8 @@ class Generation:
 
     def cancel(self) -> None:
         """The caller has gone: the engine drops the work within this tick. A repeat does nothing."""
-        self._abort(PlatformError(Reason.CANCELLED, "the caller has gone"))
+        if not self._over:
+            self._abort(PlatformError(Reason.CANCELLED, "the caller has gone"))
 
     def _first(self, step: Step, delta: Delta) -> None:
         """The first delta says what is known by then, so that response headers can be true."""
@@ -141,24 +188,24 @@ class Generation:
 
     def _complete(self, last: Delta) -> None:
         """Puts the usage on the very last delta of the call."""
-        self._usage.completion_tokens = sum(choice.tokens for choice in self._choices) - self._before
-        self._usage.reasoning_tokens = sum(choice.reasoning_tokens for choice in self._choices)
+        tokens, stopped = -self._before, False
+        for choice in self._choices:
+            tokens += choice.tokens
+            self._usage.reasoning_tokens += choice.reasoning_tokens
+            stopped = stopped or choice.stopped_by_text
+        self._usage.completion_tokens = tokens
         last.usage = self._usage
-        if any(choice.stopped_by_text for choice in self._choices):
+        if stopped:
             # The engine knows no stop strings and would go on.
             self._engine.abort(self._work.common.request_id)
 
     def _abort(self, error: PlatformError) -> None:
-        if not self.done.done():
-            self._engine.abort(self._work.common.request_id)
-            self._close(error)
+        self._engine.abort(self._work.common.request_id)
+        self._close(error)
 
     def _close(self, error: PlatformError | None) -> None:
-        if self.done.done():
+        if self._over:
             return
+        self._over = True
         self._activity.closed(self, error)
-        if error is None:
-            self.done.set_result(None)
-        else:
-            self.done.set_exception(error)
-            self.done.exception()  # a caller that has gone does not fetch it
+        self._caller.ended(error)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from services.inference.domain.output.delta import Delta
 from services.inference.domain.output.detokenizer import Detokenizer
 from services.inference.domain.output.parser import OutputParser, Parsed
@@ -12,6 +14,9 @@ from services.inference.domain.request import ResumeChoice
 
 class ChoiceOutput:
     """State of one choice. `parser` None = all text is content; `matcher` None = no stop strings.
+
+    `tokens` counts its output tokens so far, over all attempts. While `plain`, tokens are text and nothing else: then
+    `take` gives all that `feed` would for a step that has only tokens.
 
     With `resume`, the delivered tokens run through every stage first and what they give is dropped up to what the
     caller has, so that the state is that of the lost attempt.
@@ -29,10 +34,10 @@ class ChoiceOutput:
     ) -> None:
         self._choice, self._detokenizer = choice, detokenizer
         self._parser, self._matcher, self._min_tokens = parser, matcher, min_tokens
-        self._index = 0
+        self.tokens = 0
         self._skip_content, self._skip_reasoning = 0, 0
         self._stageless = parser is None and matcher is None
-        self._plain = self._stageless and resume is None
+        self.plain = self._stageless and resume is None
         self._resumed_text = Parsed()
         self.finish: str | None = None
         self.stopped_by_text = False
@@ -40,29 +45,28 @@ class ChoiceOutput:
             self._replay(resume)
 
     @property
-    def tokens(self) -> int:
-        """Output tokens so far, over all attempts."""
-        return self._index
-
-    @property
     def reasoning_tokens(self) -> int:
         """See OutputParser."""
         return self._parser.reasoning_tokens if self._parser else 0
+
+    def take(self, token_ids: Sequence[int]) -> str:
+        """Text of the next tokens. Only while `plain`."""
+        self.tokens += len(token_ids)
+        if len(token_ids) == 1:
+            return self._detokenizer.feed(token_ids[0])
+        return "".join(map(self._detokenizer.feed, token_ids))
 
     def feed(self, step: Step) -> list[Delta]:
         """Deltas of a step, the last of which carries its tokens. Nothing once `finish` is set."""
         if self.finish is not None:
             return []
-        if self._plain and step.finish is None and len(step.token_ids) == 1:
-            token_ids, first = step.token_ids, self._index
-            self._index = first + 1
-            delta = Delta(self._choice, first, token_ids, self._detokenizer.feed(token_ids[0]))
-            delta.logprobs = step.logprobs
-            return [delta]
+        if self.plain and step.finish is None:
+            first = self.tokens
+            return [Delta(self._choice, first, step.token_ids, self.take(step.token_ids), logprobs=step.logprobs)]
         return self._general(step)
 
     def _general(self, step: Step) -> list[Delta]:
-        first = self._index
+        first = self.tokens
         # The token that ended the choice is no text.
         textual = len(step.token_ids) - (step.finish == "stop")
         parsed, self._resumed_text = self._resumed_text, Parsed()
@@ -78,21 +82,21 @@ class ChoiceOutput:
             delta.stop_reason = self._stop_reason(step)
         delta.text = self._unsent_content(parsed.content)
         reasoning = self._unsent_reasoning(parsed.reasoning)
-        self._plain = self._stageless and not self._skip_content
+        self.plain = self._stageless and not self._skip_content and self.finish is None
         if not reasoning:
             return [delta]
         return [Delta(self._choice, first, text=reasoning, is_reasoning=True), delta]
 
     def _add(self, parsed: Parsed, token: int, *, is_text: bool) -> None:
         """Takes one token through all stages."""
-        self._index += 1
+        self.tokens += 1
         text = self._detokenizer.feed(token) if is_text else ""
         if self._matcher is not None:
             text = self._matched(self._matcher, text)
         self._parse(parsed, text, (token,))
 
     def _matched(self, matcher: StopMatcher, text: str) -> str:
-        if self._index <= self._min_tokens:
+        if self.tokens <= self._min_tokens:
             return text
         text = matcher.feed(text)
         self.stopped_by_text = matcher.matched is not None
@@ -131,7 +135,7 @@ class ChoiceOutput:
         if not self.stopped_by_text or self._matcher is None:
             return None
         text = self._unsent_content(self._resumed_text.content)
-        return Delta(self._choice, self._index, text=text, finish=self.finish, stop_reason=self._matcher.matched or "")
+        return Delta(self._choice, self.tokens, text=text, finish=self.finish, stop_reason=self._matcher.matched or "")
 
     def _stop_reason(self, step: Step) -> str:
         if self.stopped_by_text and self._matcher is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from services.inference.domain.output.parser import ToolPiece
 from services.inference.domain.output.tokens import TokenLogprobs
@@ -35,8 +35,8 @@ class Delta:
     token_ids: Sequence[int] = ()
     text: str = ""
     is_reasoning: bool = False
-    tool_calls: list[ToolPiece] = field(default_factory=list)
-    logprobs: list[TokenLogprobs] = field(default_factory=list)
+    tool_calls: Sequence[ToolPiece] = ()
+    logprobs: Sequence[TokenLogprobs] = ()
     finish: str | None = None
     stop_reason: str = ""
     usage: Usage | None = None

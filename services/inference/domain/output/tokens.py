@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 
 @dataclass(slots=True)
@@ -15,7 +15,9 @@ class TokenLogprobs:
 
 @dataclass(slots=True)
 class Step:
-    """What one engine step brought for one choice. `finish`: None, "stop" (EOS or stop token) or "length".
+    """What one engine step brought for one choice, or several that arrived together.
+
+    `finish`: None, "stop" (EOS or stop token) or "length".
 
     `cached_tokens` is set on the first step of a choice; `logprobs` has one entry per token when asked for. With
     "stop", the token that stopped it is the last one and is no text; `stop_token` is set when `stop_token_ids` named
@@ -25,7 +27,7 @@ class Step:
     choice: int
     token_ids: Sequence[int]
     finish: str | None = None
-    logprobs: list[TokenLogprobs] = field(default_factory=list)
+    logprobs: Sequence[TokenLogprobs] = ()
     cached_tokens: int | None = None
     queue_seconds: float | None = None
     stop_token: int | None = None

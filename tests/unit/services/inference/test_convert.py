@@ -3,6 +3,8 @@ from __future__ import annotations
 import pytest
 from headrace.common.v1 import turns_pb2 as common_pb
 from headrace.inference.v1 import inference_pb2 as pb
+from hypothesis import given
+from hypothesis import strategies as st
 
 from libs.errors import PlatformError, Reason
 from services.inference import convert
@@ -104,3 +106,16 @@ def test_a_delta_keeps_its_fields():
     assert out.logprobs[0].index == 5
     assert (out.usage.prompt_tokens, out.usage.estimated) == (1, True)
     assert convert.response(Delta(0, text="hm", is_reasoning=True), 0).channel == pb.CHANNEL_REASONING
+
+
+numbers = st.integers(0, 2**32 - 1) | st.integers(0, 300)
+
+
+@given(
+    st.integers(0, 200), numbers, st.lists(st.tuples(numbers, st.lists(numbers, max_size=40), st.text(max_size=200)))
+)
+def test_a_plain_delta_is_what_protobuf_would_write(choice, epoch, deltas):
+    plain = convert.PlainDeltas(epoch)
+    for first_index, token_ids, text in deltas:
+        expected = convert.response(Delta(choice, first_index, token_ids, text), epoch).SerializeToString()
+        assert plain.encode(choice, first_index, token_ids, text) == expected

@@ -8,6 +8,7 @@ from libs.clock import SystemClock
 from libs.errors import PlatformError, Reason
 from libs.testing.loop import run
 from services.inference.domain.model import Capabilities, ModelCard
+from services.inference.domain.output.delta import Delta
 from services.inference.domain.output.parser import PlainParsers
 from services.inference.domain.output.tokens import Step
 from services.inference.domain.request import Common, Sampling, TokenWork
@@ -38,30 +39,52 @@ class Engine:
         self.aborted.append(request_id)
 
 
+class Caller:
+    def __init__(self):
+        self.deltas, self.ends = [], []
+
+    def delta(self, delta):
+        self.deltas.append(delta)
+
+    def plain(self, choice, first_index, token_ids, text):
+        self.deltas.append(Delta(choice, first_index, token_ids, text))
+
+    def ended(self, error):
+        self.ends.append(error)
+
+
+class Gone(Caller):
+    def delta(self, delta):
+        raise PlatformError(Reason.SLOW_READER, "took nothing")
+
+
+class GoneLater(Caller):
+    def plain(self, *fields):
+        raise PlatformError(Reason.SLOW_READER, "took nothing")
+
+
 class Case:
-    def __init__(self, emit=None, **sampling):
-        self.engine, self.activity, self.deltas = Engine(), Activity(), []
+    def __init__(self, caller=None, **sampling):
+        self.engine, self.activity, self.caller = Engine(), Activity(), caller or Caller()
         card = ModelCard("w", "b", "m", (), "d", "t", 100, "test")
         can = Capabilities(n=True)
         generate = GenerateTokens(
             self.engine, card, can, Outputs(Letters(), PlainParsers()), self.activity, SystemClock()
         )
         work = TokenWork(Common("r", Sampling(max_tokens=5, **sampling)), [1])
-        self.generation = generate.start(work, emit or self.deltas.append)
+        self.generation = generate.start(work, self.caller)
         self.sink = self.engine.sinks[0]
 
 
-def gone(_delta):
-    raise PlatformError(Reason.SLOW_READER, "took nothing")
-
-
 def outcome(case):
-    return case.generation.done.exception().reason
+    (error,) = case.caller.ends
+    return error.reason
 
 
-def test_a_caller_that_takes_nothing_aborts_the_engine():
+@pytest.mark.parametrize("caller", [Gone, GoneLater])
+def test_a_caller_that_takes_nothing_aborts_the_engine(caller):
     async def scenario():
-        case = Case(gone)
+        case = Case(caller())
         case.sink.on_step(Step(0, (65,)))
         case.sink.on_step(Step(0, (66,)))
         return case.engine.aborted, outcome(case), case.activity.running
@@ -76,16 +99,16 @@ def test_steps_after_the_end_are_dropped():
         case.sink.on_step(Step(0, (66,)))
         case.sink.on_error(RuntimeError("late"))
         case.generation.cancel()
-        return [d.text for d in case.deltas], case.generation.done.result(), case.engine.aborted
+        return [d.text for d in case.caller.deltas], case.caller.ends, case.engine.aborted
 
-    assert run(scenario()) == (["A"], None, [])
+    assert run(scenario()) == (["A"], [None], [])
 
 
 def test_an_unknown_error_is_internal_and_keeps_its_words_inside():
     async def scenario():
         case = Case()
         case.sink.on_error(RuntimeError("secret prompt"))
-        return case.generation.done.exception()
+        return case.caller.ends[0]
 
     error = run(scenario())
     assert error.reason is Reason.INTERNAL
@@ -109,7 +132,7 @@ def test_with_choices_a_stop_string_in_one_lets_the_others_finish():
         assert case.engine.aborted == []
         case.sink.on_step(Step(0, (67,)))
         case.sink.on_step(Step(1, (65,), "length"))
-        return [(d.choice, d.text, d.finish, d.usage is not None) for d in case.deltas], case.engine.aborted
+        return [(d.choice, d.text, d.finish, d.usage is not None) for d in case.caller.deltas], case.engine.aborted
 
     deltas, aborted = run(scenario())
     assert deltas == [(0, "", "stop", True), (1, "A", "length", True)]
@@ -129,9 +152,26 @@ def test_the_window_is_checked_before_the_engine_hears_of_it(max_tokens):
             SystemClock(),
         )
         try:
-            generate.start(TokenWork(Common("x", Sampling(max_tokens=max_tokens)), [1]), case.deltas.append)
+            generate.start(TokenWork(Common("x", Sampling(max_tokens=max_tokens)), [1]), case.caller)
         except PlatformError:
             return len(case.engine.sinks) - 1
         return len(case.engine.sinks) - 1
 
     assert run(scenario()) == (0 if max_tokens == 100 else 1)
+
+
+def test_after_the_first_plain_steps_take_the_plain_way_and_others_do_not():
+    class Telling(Caller):
+        def plain(self, choice, first_index, token_ids, text):
+            self.deltas.append((choice, first_index, list(token_ids), text))
+
+    async def scenario():
+        case = Case(Telling())
+        for step in (Step(0, (65,)), Step(0, (66,)), Step(0, (67, 68)), Step(0, (69,), "length")):
+            case.sink.on_step(step)
+        return case.caller.deltas
+
+    first, *plain, last = run(scenario())
+    assert (first.text, first.usage.prompt_tokens) == ("A", 1)
+    assert plain == [(0, 1, [66], "B"), (0, 2, [67, 68], "CD")]
+    assert (last.text, last.first_index, last.usage.completion_tokens) == ("E", 4, 5)

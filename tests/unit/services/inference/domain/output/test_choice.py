@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from services.inference.domain.output.choice import ChoiceOutput
 from services.inference.domain.output.parser import Parsed, PlainParser, ToolPiece
 from services.inference.domain.output.stop import StopMatcher
@@ -126,3 +129,70 @@ def test_a_resume_that_holds_the_stop_string_is_at_its_end():
     end = choice.resumed_end()
     assert (end.finish, end.stop_reason, end.text, end.first_index) == ("stop", "two", "", 2)
     assert resumed([1], 4).resumed_end() is None
+
+
+STAGES = {
+    "plain": dict,
+    "stop string": lambda: {"matcher": StopMatcher(["two three", "three t"])},
+    "stop string after min_tokens": lambda: {"matcher": StopMatcher(["one"]), "min_tokens": 3},
+    "parser": lambda: {"parser": Thinking()},
+    "parser and stop string": lambda: {"parser": Thinking(), "matcher": StopMatcher(["two one"])},
+    "resumed": lambda: {"resume": ResumeChoice(0, (1, 2), 5, 0)},
+}
+
+
+def whole(choice, steps):
+    """All that a caller has of a choice in the end."""
+    content, reasoning, ids, logprobs, calls, end = "", "", [], [], [], None
+    for step in steps:
+        for delta in choice.feed(step):
+            content, reasoning = (
+                content + delta.text * (not delta.is_reasoning),
+                reasoning + delta.text * delta.is_reasoning,
+            )
+            assert not delta.token_ids or delta.first_index == choice.tokens - len(delta.token_ids)
+            ids += delta.token_ids
+            logprobs += delta.logprobs
+            calls += delta.tool_calls
+            end = end or (delta.finish and (delta.finish, delta.stop_reason))
+    return content, reasoning, ids, logprobs, calls, end, choice.tokens, choice.reasoning_tokens
+
+
+@given(st.data(), st.sampled_from(sorted(STAGES)))
+def test_however_tokens_are_joined_to_steps_the_outcome_is_the_same(data, stages):
+    tokens = data.draw(st.lists(st.sampled_from([1, 2, 3, 4, 5]), min_size=1, max_size=12))
+    finish = data.draw(st.sampled_from([None, "stop", "length"]))
+    cuts = sorted(data.draw(st.sets(st.integers(1, len(tokens)))) | {len(tokens)})
+    logprobs = [TokenLogprobs([(token, b"", -1.0)]) for token in tokens]
+
+    def steps(ends):
+        begins = [0, *ends[:-1]]
+        return [
+            Step(0, tokens[begin:end], finish if end == len(tokens) else None, logprobs[begin:end])
+            for begin, end in zip(begins, ends, strict=True)
+        ]
+
+    one_by_one = whole(made(**STAGES[stages]()), steps(range(1, len(tokens) + 1)))
+    assert whole(made(**STAGES[stages]()), steps(cuts)) == one_by_one
+
+
+@given(st.lists(st.lists(st.sampled_from([1, 2, 3]), min_size=1, max_size=4), min_size=1))
+def test_what_a_plain_choice_takes_is_what_it_would_feed(runs):
+    fed, taken = made(), made()
+    for run in runs:
+        assert taken.plain
+        first = taken.tokens
+        (delta,) = fed.feed(Step(0, run))
+        assert (first, taken.take(run)) == (delta.first_index, delta.text)
+
+
+def test_a_choice_is_plain_only_while_tokens_are_text_and_nothing_else():
+    assert made().plain
+    assert not made(matcher=StopMatcher(["x"])).plain
+    assert not made(parser=Thinking()).plain
+    ended, again = made(), resumed([1, 2], 5)
+    ended.feed(Step(0, (1,), "length"))
+    assert not ended.plain
+    assert not again.plain, "what was resumed is not sent yet"
+    again.feed(Step(0, (3,)))
+    assert again.plain
