@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Protocol
@@ -51,7 +51,7 @@ class EngineLink(Protocol):
         ...
 
 
-LinkMaker = Callable[[Callable[[StepOut], None], Callable[[], None]], EngineLink]
+LinkMaker = Callable[[Callable[[Sequence[StepOut]], None], Callable[[], None]], EngineLink]
 
 
 @dataclass(slots=True)
@@ -83,7 +83,7 @@ class SimulatedEngine:
         self._settings, self._window, self._eos = settings, window_tokens, eos
         self._vocabulary = Vocabulary(tokenizer, settings.vocabulary, settings.vocabulary_max)
         self._on_death, self._exit_now = on_death, exit_now
-        self._link = link(self._on_step, self._on_lost)
+        self._link = link(self._on_steps, self._on_lost)
         self._numbers = count(1)
         self._choices: dict[int, tuple[_Call, int]] = {}
         self._calls: dict[str, _Call] = {}
@@ -212,27 +212,48 @@ class SimulatedEngine:
             return None
         return self._vocabulary.encode(guided_text(common.guided, seed ^ zlib.crc32(prompt)))
 
-    def _on_step(self, step: StepOut) -> None:
-        self._load = (step.running, step.kv_use)
-        for out in step.outs:
-            found = self._choices.get(out.key)
-            if found is None:
-                continue
-            call, choice = found
-            if call.fault is not None and not self._passes(call, call.fault, out, choice):
-                continue
-            self._deliver(call, choice, out)
+    def _on_steps(self, steps: Sequence[StepOut]) -> None:
+        """Hands on what has arrived together: one step per choice, with all of its tokens, however many came."""
+        self._load = (steps[-1].running, steps[-1].kv_use)
+        if len(steps) == 1:
+            for out in steps[0].outs:
+                self._take((out,))
+            return
+        runs: dict[int, list[Out]] = {}
+        for step in steps:
+            for out in step.outs:
+                runs.setdefault(out.key, []).append(out)
+        for run in runs.values():
+            self._take(run)
 
-    def _deliver(self, call: _Call, choice: int, out: Out) -> None:
-        step = Step(choice, (out.token,), out.finish, stop_token=out.stop_token)
-        if out.cached >= 0:
-            step.cached_tokens, step.queue_seconds = out.cached, out.queue_seconds
-        if out.logprobs is not None:
-            spell = self._vocabulary.bytes_of
-            step.logprobs = [TokenLogprobs([(token, spell(token), value) for token, value in out.logprobs])]
-        if out.finish is not None:
-            self._forget(call, out.key)
+    def _take(self, outs: Sequence[Out]) -> None:
+        """The next tokens of one choice."""
+        found = self._choices.get(outs[0].key)
+        if found is None:
+            return
+        call, choice = found
+        if call.fault is None:
+            self._deliver(call, choice, outs)
+            return
+        for out in outs:  # a fault strikes at one token
+            if out.key in self._choices and self._passes(call, call.fault, out, choice):
+                self._deliver(call, choice, (out,))
+
+    def _deliver(self, call: _Call, choice: int, outs: Sequence[Out]) -> None:
+        first, last = outs[0], outs[-1]
+        tokens = (last.token,) if first is last else [out.token for out in outs]
+        step = Step(choice, tokens, last.finish, stop_token=last.stop_token)
+        if first.cached >= 0:
+            step.cached_tokens, step.queue_seconds = first.cached, first.queue_seconds
+        if first.logprobs is not None:
+            step.logprobs = [self._spelt(out.logprobs or []) for out in outs]
+        if last.finish is not None:
+            self._forget(call, last.key)
         call.sink.on_step(step)
+
+    def _spelt(self, logprobs: Sequence[tuple[int, float]]) -> TokenLogprobs:
+        spell = self._vocabulary.bytes_of
+        return TokenLogprobs([(token, spell(token), value) for token, value in logprobs])
 
     def _forget(self, call: _Call, key: int) -> None:
         del self._choices[key]
@@ -254,7 +275,7 @@ class SimulatedEngine:
 
     def _deliver_late(self, call: _Call, choice: int, out: Out) -> None:
         if out.key in self._choices:
-            self._deliver(call, choice, out)
+            self._deliver(call, choice, (out,))
 
     def _on_lost(self) -> None:
         self._alive = False
@@ -295,7 +316,7 @@ class SimulatedEngine:
 
 
 def _bias(sampling: Sampling, size: int) -> dict[int, float]:
-    if any(token >= size for token in sampling.logit_bias):
+    if sampling.logit_bias and max(sampling.logit_bias) >= size:
         raise PlatformError(
             Reason.INVALID_REQUEST,
             f"logit_bias names a token beyond the vocabulary of {size}",

@@ -7,7 +7,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -19,10 +19,10 @@ _ROOT = Path(__file__).resolve().parents[4]
 
 
 class Link(asyncio.Protocol):
-    """One engine process. `on_lost` is called once when it ends by itself."""
+    """One engine process. `on_steps` gets all steps of one read; `on_lost` is called once when it ends by itself."""
 
-    def __init__(self, on_step: Callable[[StepOut], None], on_lost: Callable[[], None]) -> None:
-        self._on_step, self._on_lost = on_step, on_lost
+    def __init__(self, on_steps: Callable[[Sequence[StepOut]], None], on_lost: Callable[[], None]) -> None:
+        self._on_steps, self._on_lost = on_steps, on_lost
         self._frames = Frames()
         self._decode = msgspec.msgpack.Decoder(StepOut).decode
         self._unsent: list[bytes] = []
@@ -68,8 +68,8 @@ class Link(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
-        for body in self._frames.feed(data):
-            self._on_step(self._decode(body))
+        if bodies := self._frames.feed(data):
+            self._on_steps([self._decode(body) for body in bodies])
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - any loss is a death
         """See asyncio.Protocol."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from services.inference.adapters.vllm.capacity import KvFigures
@@ -42,8 +42,10 @@ class Backend(Protocol):
         """Drops requests; unknown ones do nothing, nor does a dead engine."""
         ...
 
-    async def outputs(self) -> Any:
-        """The next engine step (vLLM's EngineCoreOutputs). Raises when the engine has died."""
+    async def outputs(self) -> Sequence[Any]:
+        """All engine steps (vLLM's EngineCoreOutputs) that are here, waiting for the first. Raises when the engine has
+        died.
+        """
         ...
 
     def token_bytes(self, token: int) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -14,9 +15,9 @@ from services.inference.adapters.vllm.backend import Backend
 from services.inference.adapters.vllm.grammar import Grammars
 from services.inference.adapters.vllm.sampling import arguments, check, check_prompt, refuse
 from services.inference.adapters.vllm.settings import VllmSettings
-from services.inference.adapters.vllm.steps import step_of
+from services.inference.adapters.vllm.steps import joined, step_of
 from services.inference.domain.request import Guided, ResumeChoice, TokenWork
-from services.inference.ports import StepSink
+from services.inference.ports import Step, StepSink
 
 
 @dataclass(slots=True)
@@ -161,19 +162,42 @@ class Calls:
                 raise
             call.sink.on_error(error)
 
-    def deliver(self, output: Any) -> None:
-        """Hands one output of an engine step to its sink; outputs of aborted requests are dropped."""
-        choice = self._choices.get(output.request_id)
+    def deliver(self, steps: Sequence[Sequence[Any]]) -> None:
+        """Hands the outputs of engine steps to their sinks; outputs of aborted requests are dropped.
+
+        Steps that have arrived together are one to a sink: it has all the tokens, and nothing waits for more of them.
+        """
+        if len(steps) == 1:
+            for output in steps[0]:
+                self._deliver((output,))
+            return
+        runs: dict[str, list[Any]] = {}
+        for outputs in steps:
+            for output in outputs:
+                runs.setdefault(output.request_id, []).append(output)
+        for run in runs.values():
+            self._deliver(run)
+
+    def _deliver(self, outputs: Sequence[Any]) -> None:
+        """The next outputs of one choice. One that says that the request failed ends it, after those before it."""
+        choice = self._choices.get(outputs[0].request_id)
         if choice is None:
             return
+        steps: list[Step] = []
+        failed: PlatformError | None = None
         try:
-            step = step_of(output, choice.number, self._backend.token_bytes)
+            for output in outputs:
+                steps.append(step_of(output, choice.number, self._backend.token_bytes))  # noqa: PERF401 - keeps those before
         except PlatformError as error:
-            self._fail(choice.call, error)
-            return
-        if step.finish is not None:
-            self._finished(choice)
-        choice.call.sink.on_step(step)
+            failed = error
+        if steps:
+            step = joined(steps)
+            if step.finish is not None:
+                self._finished(choice)
+            choice.call.sink.on_step(step)
+        # The sink may have had enough by then, and the call is gone.
+        if failed is not None and choice.engine_id in self._choices:
+            self._fail(choice.call, failed)
 
     def _finished(self, choice: _Choice) -> None:
         call = choice.call

@@ -1,4 +1,4 @@
-"""The TokenEngine over vLLM: one loop takes each engine step and hands it to all sinks in one tick."""
+"""The TokenEngine over vLLM: one loop takes the engine's steps and hands each to all sinks in one tick."""
 
 from __future__ import annotations
 
@@ -119,12 +119,12 @@ class VllmEngine:
     async def _take_steps(self, backend: Backend, calls: Calls) -> None:
         try:
             while True:
-                outputs = await backend.outputs()
+                steps = await backend.outputs()
                 self._last_step = self._clock.monotonic()
-                if (stats := outputs.scheduler_stats) is not None:
-                    self._running, self._kv_use = stats.num_running_reqs, stats.kv_cache_usage
-                for output in outputs.outputs:
-                    calls.deliver(output)
+                for step in steps:
+                    if (stats := step.scheduler_stats) is not None:
+                        self._running, self._kv_use = stats.num_running_reqs, stats.kv_cache_usage
+                calls.deliver([step.outputs for step in steps])
         except Exception as error:  # vLLM says by various exceptions that its engine has died
             self._dead = True
             structlog.get_logger(__name__).exception("engine_died")

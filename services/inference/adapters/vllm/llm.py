@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from vllm.v1.metrics.prometheus import unregister_vllm_metrics
 
 from libs.errors import PlatformError, Reason
 from services.inference.adapters.vllm import child
+from services.inference.adapters.vllm.arrived import Arrived
 from services.inference.adapters.vllm.capacity import KvFigures, token_bytes
 from services.inference.adapters.vllm.parsers import VllmParsers
 from services.inference.adapters.vllm.sampling import Limits, refuse
@@ -82,6 +83,7 @@ class Llm:
             self._llm = _Llm.from_engine_args(args)
         unregister_vllm_metrics()  # the worker has its own metrics, vLLM's would stay at zero beside them
         self._core = self._llm.engine_core
+        self._arrived = Arrived(self._core)
         self._config = self._llm.vllm_config
         self._inputs = self._llm.input_processor
         # Grammars are tried out in a sandbox before they come here; vLLM would parse them again on the event loop.
@@ -159,9 +161,9 @@ class Llm:
         # zmq sends at once when it can; the future only reports. The output loop is what notices a dead engine.
         sent.add_done_callback(lambda future: future.cancelled() or future.exception())
 
-    async def outputs(self) -> Any:
+    async def outputs(self) -> Sequence[Any]:
         """See Backend."""
-        return await self._core.get_output_async()
+        return await self._arrived.take()
 
     def close(self) -> None:
         """See Backend."""

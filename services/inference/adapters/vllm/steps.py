@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from libs.errors import PlatformError, Reason
@@ -38,6 +38,22 @@ def step_of(output: Any, choice: int, token_bytes: TokenBytes) -> Step:
     if isinstance(output.stop_reason, int):
         step.stop_token = output.stop_reason
     return step
+
+
+def joined(steps: Sequence[Step]) -> Step:
+    """Steps of one choice, in order, as one; only the last may have a finish."""
+    first, last = steps[0], steps[-1]
+    if first is last:
+        return first
+    return Step(
+        first.choice,
+        [token for step in steps for token in step.token_ids],
+        last.finish,
+        [entry for step in steps for entry in step.logprobs],
+        next((step.cached_tokens for step in steps if step.cached_tokens is not None), None),
+        next((step.queue_seconds for step in steps if step.queue_seconds is not None), None),
+        last.stop_token,
+    )
 
 
 def queue_seconds(events: list[Any]) -> float | None:

@@ -66,11 +66,14 @@ class LocalLink:
 
     pid = 0
 
-    def __init__(self, on_step, on_lost):
-        self._on_step, self.lose = on_step, on_lost
+    def __init__(self, on_steps, on_lost):
+        self.deliver, self.lose = on_steps, on_lost
         self._wake = asyncio.Event()
         self._task = None
         self.frozen = False
+        # How many steps arrive in one read, as they do when the worker's loop is slower than the engine.
+        self.together = 1
+        self._arrived = []
 
     async def open(self, start):
         self._scheduler = Scheduler(start, unpack(start.words))
@@ -93,7 +96,13 @@ class LocalLink:
             last = loop.time()
             step = self._scheduler.step(last)
             if step.outs and not self.frozen:
-                self._on_step(step)
+                self._arrive(step)
+
+    def _arrive(self, step):
+        self._arrived.append(step)
+        if len(self._arrived) >= self.together or not self._scheduler.busy:
+            arrived, self._arrived = self._arrived, []
+            self.deliver(arrived)
 
     async def close(self):
         if self._task is not None:
@@ -138,8 +147,8 @@ async def world(path: Path, *, stall_seconds: float = 60.0, engine_window: int =
     files = ModelFiles.load(path, window_tokens=engine_window)
     clock, deaths, exits, links = FakeClock(), [], [], []
 
-    def link(on_step, on_lost):
-        links.append(LocalLink(on_step, on_lost))
+    def link(on_steps, on_lost):
+        links.append(LocalLink(on_steps, on_lost))
         return links[0]
 
     engine = SimulatedEngine(

@@ -53,10 +53,12 @@ class FakeBackend:
         self.aborted += engine_ids
 
     async def outputs(self):
-        item = await self._steps.get()
-        if isinstance(item, Exception):
-            raise item
-        return item
+        items = [await self._steps.get()]
+        if isinstance(items[0], Exception):
+            raise items[0]
+        while not self._steps.empty() and not isinstance(self._steps._queue[0], Exception):
+            items.append(self._steps.get_nowait())
+        return items
 
     def token_bytes(self, token):
         return b"t%d" % token

@@ -31,6 +31,50 @@ def test_one_step_reaches_every_sink_in_one_tick():
     in_rig(scenario)
 
 
+def test_steps_that_arrive_together_are_one_to_each_sink():
+    async def scenario(rig):
+        a, b = rig.submit("a"), rig.submit("b")
+        (first,), (second,) = rig.backend.ids("a"), rig.backend.ids("b")
+        rig.backend.step(output(first, [7], cached=32), output(second, [8]))
+        rig.backend.step(output(first, [9, 10]), running=2, kv_use=0.25)
+        rig.backend.step(output(second, [11], finish=0, stop_reason=11), output(first, [12]))
+        await rig.settle()
+        assert [(s.token_ids, s.cached_tokens, s.finish) for s in a.steps] == [([7, 9, 10, 12], 32, None)]
+        assert [(s.token_ids, s.finish, s.stop_token) for s in b.steps] == [([8, 11], "stop", 11)]
+        assert rig.backend.ids("b")
+        assert rig.engine.load().running == 1
+
+    in_rig(scenario)
+
+
+def test_what_came_before_a_failure_in_the_same_read_is_delivered_first():
+    async def scenario(rig):
+        sink, other = rig.submit("a"), rig.submit("b")
+        (failing,), (fine,) = rig.backend.ids("a"), rig.backend.ids("b")
+        rig.backend.step(output(failing, [7]), output(fine, [8]))
+        rig.backend.step(output(failing, [], finish=3), output(fine, [9]))
+        await rig.settle()
+        assert [s.token_ids for s in sink.steps] == [[7]]
+        assert [error.reason for error in sink.errors] == [Reason.INTERNAL]
+        assert [s.token_ids for s in other.steps] == [[8, 9]]
+
+    in_rig(scenario)
+
+
+def test_a_sink_that_ends_its_call_hears_no_failure_from_the_same_read():
+    async def scenario(rig):
+        sink = rig.submit("a")
+        sink.on_step = lambda _step: rig.engine.abort("a")
+        (failing,) = rig.backend.ids("a")
+        rig.backend.step(output(failing, [7]))
+        rig.backend.step(output(failing, [], finish=3))
+        await rig.settle()
+        assert sink.errors == []
+        assert rig.engine.load().healthy
+
+    in_rig(scenario)
+
+
 def test_choices_are_requests_of_their_own_with_seeds_of_their_own():
     async def scenario(rig):
         sink = rig.submit("a", n=2, seed=10)

@@ -5,7 +5,8 @@ import pytest
 from fake_backend import output
 
 from libs.errors import PlatformError
-from services.inference.adapters.vllm.steps import logprobs_of, queue_seconds, step_of
+from services.inference.adapters.vllm.steps import joined, logprobs_of, queue_seconds, step_of
+from services.inference.domain.output.tokens import Step, TokenLogprobs
 
 
 def _name(token):
@@ -45,3 +46,10 @@ def test_logprobs_are_finite_and_as_many_as_tokens():
     first, second = logprobs_of(lists, 2, _name)
     assert first.top == [(5, b"t5", -0.5), (5, b"t5", -0.5), (7, b"t7", -1.0)]
     assert second.top[0] == (6, b"t6", -9999.0)
+
+
+def test_joined_steps_keep_everything_in_order():
+    marks = [TokenLogprobs([(token, b"", -1.0)]) for token in (1, 2, 3)]
+    steps = [Step(1, [1], None, marks[:1], 32, 0.5), Step(1, [2, 3], "stop", marks[1:], stop_token=3)]
+    assert joined(steps) == Step(1, [1, 2, 3], "stop", marks, 32, 0.5, 3)
+    assert joined(steps[:1]) is steps[0]
