@@ -20,6 +20,7 @@ from services.gateway.api.headers import Headers
 from services.gateway.wire.openai_errors import error_body, from_status
 
 EXTENSION = "headrace.connection"
+_END = b"0\r\n\r\n"
 
 
 class Connection(HttpToolsProtocol):
@@ -70,26 +71,28 @@ class Connection(HttpToolsProtocol):
         self.transport.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
         return True
 
-    def try_begin(self, headers: Headers, chunk: bytes) -> bool:
-        """Begins a 200 of unknown length: head and first chunk in one write; False as `try_write`."""
+    def try_begin(self, headers: Headers, chunk: bytes, *, last: bool) -> bool:
+        """Begins a 200 of unknown length: head and first chunk (and the end with the `last` one) in one write."""
         cycle = self.cycle
         if self.flow.write_paused or self.lost or cycle.waiting_for_100_continue or self.scope["http_version"] != "1.1":
             return False
         cycle.response_started = cycle.chunked_encoding = True
-        head = self._head(200, headers)
-        self.transport.write(b"%btransfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n" % (head, len(chunk), chunk))
+        head, end = self._head(200, headers), _END if last else b""
+        self.transport.write(b"%btransfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n%b" % (head, len(chunk), chunk, end))
+        if last:
+            self._completed()
         return True
 
     def try_end(self, chunk: bytes) -> bool:
-        """Writes the last chunk of the running answer and its end; False as `try_write`."""
+        """Writes the last chunk of the running answer and its end."""
         if self.flow.write_paused or self.lost:
             return False
-        self.transport.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(chunk), chunk))
+        self.transport.write(b"%x\r\n%b\r\n%b" % (len(chunk), chunk, _END))
         self._completed()
         return True
 
     def try_whole(self, status: int, headers: Headers, body: bytes) -> bool:
-        """Writes a whole answer in one go; False as `try_write`."""
+        """Writes a whole answer in one go."""
         cycle = self.cycle
         if self.flow.write_paused or self.lost or cycle.response_started or cycle.waiting_for_100_continue:
             return False

@@ -86,13 +86,11 @@ class StreamedAnswer:
         ended = False
         async for batch in events:
             chunk = self._stream.render(batch)
+            ended = type(batch[-1]) is Ended
             if not self.committed:
-                chunk = await self._commit(_headers_of(batch, self._request_id), chunk)
-            if type(batch[-1]) is Ended:
-                ended = True
-                await self._write(chunk, last=True)
+                await self._begin(_headers_of(batch, self._request_id), chunk, last=ended)
             elif chunk:
-                await self._write(chunk)
+                await self._write(chunk, last=ended)
         if not ended:
             raise cut_short()
 
@@ -144,14 +142,14 @@ class StreamedAnswer:
             await self._send({"type": "http.response.start", "status": 200, "headers": headers})
         await self._send({"type": "http.response.body", "body": PING, "more_body": True})
 
-    async def _commit(self, headers: Headers, chunk: bytes) -> bytes:
-        """Sends the headers, and the first chunk with them where that is possible; returns what is left to write."""
+    async def _begin(self, headers: Headers, chunk: bytes, *, last: bool) -> None:
         self.committed = True
         self._sends += 1
-        if chunk and self._connection.try_begin(headers, chunk):
-            return b""
+        if chunk and self._connection.try_begin(headers, chunk, last=last):
+            return
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
-        return chunk
+        if chunk:
+            await self._write(chunk, last=last)
 
     async def _write(self, chunk: bytes, *, last: bool = False) -> None:
         if self._side is not None:
