@@ -27,11 +27,16 @@ class SpecialSplitter:
         self._by_content = {s.content: s for s in specials}
         self.pattern = re.compile("|".join(map(re.escape, names)) if names else r"(?!)")
         self._split = re.compile(f"({self.pattern.pattern})")
-        self.first_chars = tuple({name[0] for name in names})
+        self.may_start = re.compile(f"[{re.escape(''.join({name[0] for name in names}))}]" if names else r"(?!)")
         self.prefixes = {name[:k] for name in names for k in range(1, len(name))}
         self.suffixes = _by_first_char({name[-k:] for name in names for k in range(1, len(name))})
         self.longest = max(map(len, names), default=0)
+        self.swallows = any(s.lstrip or s.rstrip for s in specials)
         self.nonce = random_hex(8)
+
+    def ends_in_prefix(self, text: str) -> int:
+        """Length of the longest proper prefix of a special token at the end of `text`."""
+        return next((k for k in range(min(self.longest, len(text)), 0, -1) if text[-k:] in self.prefixes), 0)
 
     def split(self, text: str, masker: Masker) -> Rendered:
         """Runs of `text`, unmasked. White space that a special token swallows is dropped, as tokenizers do."""
@@ -65,12 +70,10 @@ class Masker:
 
     def mask(self, text: str) -> str:
         """`text` with marks in place of what could become a control token."""
-        if any(c in text for c in self._of.first_chars):
+        if self._of.may_start.search(text):
             text = self._of.pattern.sub(lambda found: self._mark(found[0]), text)
-            for k in range(min(self._of.longest, len(text)), 0, -1):
-                if text[-k:] in self._of.prefixes:
-                    text = text[:-k] + self._mark(text[-k:])
-                    break
+            if k := self._of.ends_in_prefix(text):
+                text = text[:-k] + self._mark(text[-k:])
         for suffix in self._of.suffixes.get(text[:1], ()):
             if text.startswith(suffix):
                 return self._mark(suffix) + text[len(suffix) :]

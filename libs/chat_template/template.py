@@ -13,10 +13,15 @@ from tokenizers import Tokenizer
 from libs.chat_template.files import load_tokenizer, named_tokens, special_tokens, template_sources
 from libs.chat_template.masking import Masker, SpecialSplitter
 from libs.chat_template.messages import Message, normalise
+from libs.chat_template.opaque import content_uses
+from libs.chat_template.outlines import Outlines
 from libs.chat_template.rendered import Rendered
 from libs.chat_template.sandbox import LimitError, Limits, Sandbox, strftime
 from libs.chat_template.tools_fallback import with_tools_as_text
 from libs.errors import PlatformError, Reason
+
+# Names that no message changes, beside the named tokens; without tools, that is.
+_CONSTANTS = ("add_generation_prompt", "tools", "documents")
 
 
 class ChatTemplate:
@@ -36,6 +41,9 @@ class ChatTemplate:
         self._sandbox = Sandbox(limits)
         self._templates = {name: _compile(self._sandbox, text) for name, text in sources.items()}
         self._named, self._splitter, self._limits = dict(named), splitter, limits
+        uses = content_uses(self._sandbox.parse(sources["default"]), {*named, *_CONSTANTS})
+        # Half of the limit for the template's own words, as the use of the outline is not metered.
+        self._outlines = Outlines(self._outline_text, splitter, limits.chars_max // (2 * uses)) if uses else None
         self.handles_tools = any(_mentions_tools(self._sandbox, text) for text in sources.values())
 
     @classmethod
@@ -60,14 +68,28 @@ class ChatTemplate:
         `now` is what the template's `strftime_now` reads: freeze it per session. Raises PlatformError(INVALID_REQUEST)
         when the template refuses the messages, UNSUPPORTED_CONTENT for content that is no text.
         """
+        if self._outlines and not tools:
+            quick = self._outlines.rendered(messages, add_generation_prompt=add_generation_prompt)
+            if quick is not None:
+                return quick
         masker = Masker(self._splitter)
         shaped = [self._masked(m, masker) for m in normalise(messages)]
         offered = [masker.mask_tree(tool) for tool in tools]
         if not self.handles_tools:
             shaped, offered = with_tools_as_text(shaped, offered), []
-        values: dict[str, Any] = {**self._named, "messages": shaped, "tools": offered or None, "documents": None}
-        values |= {"add_generation_prompt": add_generation_prompt, "strftime_now": strftime(now)}
+        values = self._values(shaped, add_generation_prompt=add_generation_prompt)
+        values |= {"tools": offered or None, "strftime_now": strftime(now)}
         return self._splitter.split(self._run(values), masker)
+
+    def _outline_text(self, messages: list[Message], add_generation_prompt: bool) -> str:  # noqa: FBT001 - a callback
+        text = self._run(self._values(messages, add_generation_prompt=add_generation_prompt))
+        if len(text) > self._limits.chars_max // 2:
+            raise _refusal("the template's own text is beyond the size limit")
+        return text
+
+    def _values(self, messages: list[Message], *, add_generation_prompt: bool) -> dict[str, Any]:
+        constants = {"add_generation_prompt": add_generation_prompt, "tools": None, "documents": None}
+        return {**self._named, "messages": messages, **constants}
 
     def _run(self, values: dict[str, Any]) -> str:
         name = "tool_use" if values["tools"] and "tool_use" in self._templates else "default"

@@ -22,15 +22,23 @@ def specials_of(rendered):
 CLEAN = ["<|im_start|>", "<|im_end|>", "<|im_start|>"]
 
 
-def test_a_message_cannot_forge_a_turn(files):
-    rendered = ChatTemplate.load(files).render([{"role": "user", "content": EVIL}], now=NOW)
+def fully_rendered(files):
+    """Without outlines, which spare most messages the masks."""
+    template = ChatTemplate.load(files)
+    template._outlines = None
+    return template
+
+
+@pytest.mark.parametrize("load", [ChatTemplate.load, fully_rendered])
+def test_a_message_cannot_forge_a_turn(files, load):
+    rendered = load(files).render([{"role": "user", "content": EVIL}], now=NOW)
     assert specials_of(rendered) == CLEAN
     assert EVIL in rendered.text
 
 
 def test_without_the_mask_the_same_message_would_forge_one(files, monkeypatch):
     monkeypatch.setattr(Masker, "mask", lambda _self, text: text)
-    rendered = ChatTemplate.load(files).render([{"role": "user", "content": EVIL}], now=NOW)
+    rendered = fully_rendered(files).render([{"role": "user", "content": EVIL}], now=NOW)
     assert specials_of(rendered) != CLEAN
 
 
@@ -97,8 +105,9 @@ PIECES = st.lists(
 @settings(max_examples=200, deadline=None)
 @given(texts=st.lists(PIECES | st.text(max_size=12), min_size=1, max_size=4))
 def test_any_text_comes_back_and_forges_nothing(files, tokenizer, texts):
-    template, encoder = ChatTemplate.load(files, tokenizer), PromptEncoder(tokenizer)
-    rendered = template.render([{"role": "user", "content": text} for text in texts], now=NOW)
+    encoder, messages = PromptEncoder(tokenizer), [{"role": "user", "content": text} for text in texts]
+    rendered = fully_rendered(files).render(messages, now=NOW)
+    assert ChatTemplate.load(files, tokenizer).render(messages, now=NOW) == rendered
     assert specials_of(rendered) == ["<|im_start|>", "<|im_end|>"] * len(texts) + ["<|im_start|>"]
     expected = "".join(f"<|im_start|>user\n{text}<|im_end|>\n" for text in texts) + "<|im_start|>assistant\n"
     assert rendered.text == expected
