@@ -23,6 +23,7 @@ from services.gateway.adapters.placements import PlacementLimits
 from services.gateway.adapters.sessions import ValkeyOwners
 from services.gateway.api.admin import admin_app
 from services.gateway.api.chat_route import ChatRoute, ChatRouteLimits
+from services.gateway.api.connection import ConnectionLimits
 from services.gateway.api.grpc_chat import GrpcChat
 from services.gateway.api.ports import Anonymous, Authenticator, Pipeline
 from services.gateway.api.rest import Rest
@@ -133,7 +134,8 @@ async def build(settings: GatewaySettings, stack: AsyncExitStack, app: App) -> N
 
 async def _open_rest(settings: GatewaySettings, gateway: Gateway, stack: AsyncExitStack, app: App) -> None:
     rest = settings.rest
-    server = RestServer(gateway.rest, rest.host, rest.port, write_buffer_bytes=rest.write_buffer_bytes)
+    limits = ConnectionLimits(rest.write_buffer_bytes, rest.connections_max, rest.header_timeout_seconds)
+    server = RestServer(gateway.rest, rest.host, rest.port, limits=limits)
     port = await server.start()
     stack.push_async_callback(server.drain, 0.0)
     app.on_drain(server.drain)

@@ -24,6 +24,10 @@ class RestSettings(SettingsGroup):
     port: int = Field(default=8080, ge=0, le=65535)
     # A window of a million tokens is about 4 MiB of text. Larger bodies cost memory before anything is known of them.
     body_bytes_max: int = Field(default=16 * 2**20, ge=1024, le=512 * 2**20)
+    # Each takes a file descriptor and some 20 KiB; beyond it a new one gets 503. Too low turns waiting agents away.
+    connections_max: int = Field(default=10_000, ge=1)
+    # A client that connects, or begins a request, and does not send its head is cut (to the second).
+    header_timeout_seconds: float = Field(default=30.0, gt=0.0, le=600.0)
     # A client that takes longer to send its body is cut. Too low cuts large contexts on slow lines.
     body_timeout_seconds: float = Field(default=30.0, gt=0.0, le=600.0)
     # How long a stream's headers wait for its first delta, so that 429, 503 and the worker's name can be in them.

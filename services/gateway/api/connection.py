@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -23,25 +24,53 @@ EXTENSION = "headrace.connection"
 _END = b"0\r\n\r\n"
 
 
-class Connection(HttpToolsProtocol):
-    """One client connection. `write_buffer_bytes` is set by `protocol_class`."""
+@dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """`write_buffer_bytes` are buffered for a client before its stream waits; `header_seconds` may a head take."""
 
-    write_buffer_bytes = 65_536
+    write_buffer_bytes: int = 65_536
+    connections_max: int = 10_000
+    header_seconds: float = 30.0
+
+
+class Connection(HttpToolsProtocol):
+    """One client connection. `limits` is set by `protocol_class`."""
+
+    limits = ConnectionLimits()
+    # Loop time since which the head of a request is awaited; None while none is.
+    head_awaited_since: float | None = None
     # True once the client is gone.
     lost = False
     # Called once when the client goes away; the route that runs sets and clears it.
     on_gone: Callable[[], Any] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Bounds what the transport buffers for this client; above it, uvicorn's `send` waits."""
+        """Bounds what the transport buffers for this client; above it, uvicorn's `send` waits.
+
+        A connection beyond the limit is told so and closed: each takes memory and a file descriptor.
+        """
         super().connection_made(transport)
-        transport.set_write_buffer_limits(high=self.write_buffer_bytes)
+        transport.set_write_buffer_limits(high=self.limits.write_buffer_bytes)
         self._extensions = {EXTENSION: self}
+        self.head_awaited_since = self.loop.time()
+        if len(self.connections) > self.limits.connections_max:
+            self._refuse(503, f"This gateway has {self.limits.connections_max} connections open already; try later.")
 
     def on_message_begin(self) -> None:
         """Shows the connection to the application, in the scope's extensions."""
         super().on_message_begin()
+        self.head_awaited_since = self.loop.time()
         self.scope["extensions"] = self._extensions  # type: ignore[typeddict-item]
+
+    def on_headers_complete(self) -> None:
+        """The head is here."""
+        self.head_awaited_since = None
+        super().on_headers_complete()
+
+    def look(self, now: float) -> None:
+        """Cuts a client that has begun a request, or connected, and does not send the head. `now` is loop time."""
+        if self.head_awaited_since is not None and now - self.head_awaited_since > self.limits.header_seconds:
+            self.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tells the route that runs, in this tick."""
@@ -126,13 +155,16 @@ class Connection(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """The answer to bytes that are not HTTP, in the shape of every other error."""
-        body = error_body(from_status(400, msg))
-        head = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: application/json\r\n"
-        head += b"content-length: %d\r\n\r\n" % len(body)
-        self.transport.write(head + body)
+        self._refuse(400, msg)
+
+    def _refuse(self, status: int, why: str) -> None:
+        """Says why and closes, without a request that could be answered."""
+        body = error_body(from_status(status, why))
+        head = b"connection: close\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body)
+        self.transport.write(STATUS_LINE[status] + head + body)
         self.transport.close()
 
 
-def protocol_class(write_buffer_bytes: int) -> type[Connection]:
+def protocol_class(limits: ConnectionLimits) -> type[Connection]:
     """The protocol class for uvicorn's `http` setting."""
-    return type("BoundedConnection", (Connection,), {"write_buffer_bytes": write_buffer_bytes})
+    return type("LimitedConnection", (Connection,), {"limits": limits})

@@ -10,12 +10,23 @@ from collections.abc import Iterator
 import uvicorn
 
 from libs.errors import PlatformError, Reason
-from services.gateway.api.connection import protocol_class
+from services.gateway.api.connection import Connection, ConnectionLimits, protocol_class
 from services.gateway.api.rest import Application
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers: the service has its own, and its own order of stopping."""
+    """uvicorn without its signal handlers: the service has its own, and its own order of stopping.
+
+    Its tick, ten times a second, looks after clients that do not send what they began.
+    """
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % 10 == 0:
+            now = asyncio.get_running_loop().time()
+            for connection in tuple(self.server_state.connections):
+                if isinstance(connection, Connection):
+                    connection.look(now)
+        return await super().on_tick(counter)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -25,11 +36,13 @@ class _Server(uvicorn.Server):
 class RestServer:
     """Serves an ASGI application on one port."""
 
-    def __init__(self, app: Application, host: str, port: int, *, write_buffer_bytes: int, backlog: int = 2048) -> None:
+    def __init__(
+        self, app: Application, host: str, port: int, *, limits: ConnectionLimits, backlog: int = 2048
+    ) -> None:
         self._host, self._port = host, port
         self._config = uvicorn.Config(
             app,
-            http=protocol_class(write_buffer_bytes),
+            http=protocol_class(limits),
             loop="none",
             interface="asgi3",
             ws="none",

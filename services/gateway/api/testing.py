@@ -14,6 +14,7 @@ from libs.errors import PlatformError
 from libs.telemetry.metrics import Registry
 from services.gateway.api.admin import admin_app
 from services.gateway.api.chat_route import ChatRoute, ChatRouteLimits
+from services.gateway.api.connection import ConnectionLimits
 from services.gateway.api.ports import Anonymous, Authenticator, Pipeline
 from services.gateway.api.rest import Rest
 from services.gateway.api.server import RestServer
@@ -141,7 +142,7 @@ async def public_face(
     authenticator: Authenticator | None = None,
     limits: ChatRouteLimits | None = None,
     request_limits: Limits | None = None,
-    write_buffer_bytes: int = 65_536,
+    connections: ConnectionLimits | None = None,
     watch_every: float = 0.02,
 ) -> AsyncIterator[Face]:
     """The real routes on a real port of loopback."""
@@ -153,7 +154,7 @@ async def public_face(
         pipeline, door, ChatDecoder(request_limits or Limits()), clock, watch, metrics, limits or ChatRouteLimits()
     )
     rest = Rest(chat, admin_app(pipeline, door, registry, created=1, version="0"), metrics, clock)
-    server = RestServer(rest, "127.0.0.1", 0, write_buffer_bytes=write_buffer_bytes)
+    server = RestServer(rest, "127.0.0.1", 0, limits=connections or ConnectionLimits())
     watching = asyncio.get_running_loop().create_task(watch.run())
     try:
         yield Face(await server.start(), server, watch, registry)

@@ -22,7 +22,7 @@ class Prompt:
 
 @dataclass(slots=True)
 class EncodedPrompt:
-    """`packed`: ids as little-endian uint32; `count` of them, of which `fresh` were tokenised for this call."""
+    """`packed`: ids as little-endian uint32; `count` of them, of which `fresh` stand in texts that are new."""
 
     packed: bytes
     count: int

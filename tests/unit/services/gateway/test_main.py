@@ -16,6 +16,7 @@ from libs.telemetry import Telemetry
 from libs.telemetry.metrics import Registry
 from libs.testing.loop import run_real
 from services.gateway.adapters.keys import KeysFile, create_key, list_keys, revoke_key
+from services.gateway.api.connection import ConnectionLimits
 from services.gateway.api.server import RestServer
 from services.gateway.api.testing import ScriptedPipeline, public_face
 from services.gateway.main import build
@@ -114,6 +115,6 @@ def test_a_taken_port_is_named_with_what_to_do():
     async def scenario():
         async with public_face(ScriptedPipeline()) as face:
             with pytest.raises(PlatformError, match=r"--rest\.port"):
-                await RestServer(None, "127.0.0.1", face.port, write_buffer_bytes=4096).start()
+                await RestServer(None, "127.0.0.1", face.port, limits=ConnectionLimits()).start()
 
     run_real(scenario())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -82,9 +82,6 @@ def test_a_broken_file_keeps_the_old_keys_in_force(files):
 
 
 def test_commands_at_the_same_time_lose_no_key(files):
-    threads = [threading.Thread(target=create_key, args=(*files, "acme", f"k{i}")) for i in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda i: create_key(*files, "acme", f"k{i}"), range(8)))
     assert {r.name for r in list_keys(files[0])} == {f"k{i}" for i in range(8)}

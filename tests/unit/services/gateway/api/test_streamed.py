@@ -8,6 +8,7 @@ from headrace.inference.v1.inference_pb2 import CHANNEL_REASONING, FINISH_REASON
 
 from libs.testing.loop import run_real
 from services.gateway.api.chat_route import ChatRouteLimits
+from services.gateway.api.connection import ConnectionLimits
 from services.gateway.api.streamed import StreamTimes
 from services.gateway.api.testing import ScriptedPipeline, ended, public_face, started
 from services.gateway.events import Delta
@@ -60,7 +61,9 @@ def test_a_delta_past_the_iterator_waits_its_turn_behind_a_ping_and_a_slow_reade
 
     async def scenario():
         face_limits = ChatRouteLimits(times=times)
-        async with public_face(ScriptedPipeline(script), limits=face_limits, write_buffer_bytes=40_000) as face:
+        async with public_face(
+            ScriptedPipeline(script), limits=face_limits, connections=ConnectionLimits(write_buffer_bytes=40_000)
+        ) as face:
             reader, writer = await asyncio.open_connection("127.0.0.1", face.port, limit=1 << 24)
             writer.write(wire.request_bytes({**wire.body, "stream": True}))
             await asyncio.sleep(0.3)  # longer than the buffers last
