@@ -20,4 +20,8 @@ _TABLE = tuple(map(_spelt, range(_TABLE_SIZE)))
 
 def varint(number: int) -> bytes:
     """The bytes of a number from 0 on."""
-    return _TABLE[number] if number < _TABLE_SIZE else _spelt(number)
+    if number < _TABLE_SIZE:
+        return _TABLE[number]
+    if number < 1 << 21:  # the token ids of large vocabularies
+        return bytes((number & 0x7F | 0x80, number >> 7 & 0x7F | 0x80, number >> 14))
+    return _spelt(number)

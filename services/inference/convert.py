@@ -39,6 +39,7 @@ _TOOL_MODES = {
     common_pb.TOOL_MODE_REQUIRED: "required",
     common_pb.TOOL_MODE_NAMED: "named",
 }
+_NO_TOOLS = ToolChoice(parallel=False)
 _ROLES = {
     common_pb.ROLE_SYSTEM: "system",
     common_pb.ROLE_USER: "user",
@@ -65,6 +66,10 @@ def _tag(field: str) -> bytes:
 
 
 _FIRST_INDEX, _TOKEN_IDS, _TEXT = _tag("first_index"), _tag("token_ids"), _tag("text")
+# The same with the length that follows, for those that a plain delta of one token has.
+_SHORT = 128
+_TOKEN_IDS_OF = [_TOKEN_IDS + varint(length) for length in range(_SHORT)]
+_TEXT_OF = [_TEXT + varint(length) for length in range(_SHORT)]
 
 
 def token_work(request: pb.GenerateRequest) -> TokenWork:
@@ -75,10 +80,14 @@ def token_work(request: pb.GenerateRequest) -> TokenWork:
         _common(request),
         _prompt(request.tokens),
         request.cache_salt,
-        tuple(
-            ResumeChoice(c.choice, tuple(c.token_ids), c.text_sent, c.reasoning_sent, c.finished, c.max_tokens)
-            for c in request.resume.choices
-        ),
+        _resume(request.resume) if request.HasField("resume") else (),
+    )
+
+
+def _resume(resume: pb.Resume) -> tuple[ResumeChoice, ...]:
+    return tuple(
+        ResumeChoice(c.choice, tuple(c.token_ids), c.text_sent, c.reasoning_sent, c.finished, c.max_tokens)
+        for c in resume.choices
     )
 
 
@@ -100,7 +109,7 @@ def messages(turns: Iterable[common_pb.Turn]) -> list[dict[str, Any]]:
 
 def tools_of(tools: Iterable[common_pb.Tool]) -> tuple[Tool, ...]:
     """Tools on offer."""
-    return tuple(Tool(t.name, t.description, t.parameters_json, t.strict) for t in tools)
+    return tuple([Tool(t.name, t.description, t.parameters_json, t.strict) for t in tools])
 
 
 class PlainDeltas:
@@ -128,15 +137,24 @@ class PlainDeltas:
             head = self._heads[choice] = fixed + _FIRST_INDEX
         tokens = varint(token_ids[0]) if len(token_ids) == 1 else b"".join(map(varint, token_ids))
         raw = text.encode()
-        return b"".join(
-            (head, varint(first_index), _TOKEN_IDS, varint(len(tokens)), tokens, _TEXT, varint(len(raw)), raw)
-        )
+        if len(tokens) < _SHORT and len(raw) < _SHORT:
+            parts = (head, varint(first_index), _TOKEN_IDS_OF[len(tokens)], tokens, _TEXT_OF[len(raw)], raw)
+            return b"".join(parts)
+        lengths = _TOKEN_IDS + varint(len(tokens)), _TEXT + varint(len(raw))
+        return b"".join((head, varint(first_index), lengths[0], tokens, lengths[1], raw))
 
 
 def response(delta: Delta, epoch: int) -> pb.GenerateResponse:
     """A delta on the wire."""
     out = pb.GenerateResponse(
-        choice=delta.choice, epoch=epoch, first_index=delta.first_index, token_ids=delta.token_ids, text=delta.text
+        choice=delta.choice,
+        epoch=epoch,
+        first_index=delta.first_index,
+        token_ids=delta.token_ids,
+        text=delta.text,
+        finish=None if delta.finish is None else _FINISHES[delta.finish],
+        stop_reason=delta.stop_reason,
+        usage=None if delta.usage is None else _usage(delta.usage),
     )
     if delta.is_reasoning:
         out.channel = pb.CHANNEL_REASONING
@@ -146,11 +164,6 @@ def response(delta: Delta, epoch: int) -> pb.GenerateResponse:
         )
     if delta.logprobs:
         _add_logprobs(out, delta.logprobs, delta.first_index)
-    if delta.finish is not None:
-        out.finish = _FINISHES[delta.finish]
-        out.stop_reason = delta.stop_reason
-    if delta.usage is not None:
-        out.usage.CopyFrom(_usage(delta.usage))
     return out
 
 
@@ -201,17 +214,18 @@ def _capabilities(can: Capabilities) -> pb.Capabilities:
 
 
 def _common(request: pb.GenerateRequest) -> Common:
-    if not request.request_id:
+    request_id = request.request_id
+    if not request_id:
         raise _invalid("request_id is missing: give every attempt its own", "request_id")
     return Common(
-        request_id=request.request_id,
+        request_id=request_id,
         sampling=_sampling(request.sampling.SerializeToString(deterministic=True)),
         guided=_guided(request.guided) if request.HasField("guided") else None,
         tools=tools_of(request.tools),
-        tool_choice=_tool_choice(request.tool_choice),
+        tool_choice=_tool_choice(request.tool_choice) if request.HasField("tool_choice") else _NO_TOOLS,
         adapter=request.adapter,
         session=request.session,
-        call_seed=request.call_seed or request.request_id,
+        call_seed=request.call_seed or request_id,
         epoch=request.epoch,
         parse_reasoning=request.parse_reasoning,
     )

@@ -49,6 +49,7 @@ class _Peer:
         self.idle.set()
         self.ended = asyncio.Event()
         self.deadlines = Deadlines(self.calls.values)
+        self.now = asyncio.get_running_loop().time
         self.link = Link(pipe, limits, sends=ConnectResponse, receives=ConnectRequest, on_frame=self._on_frame)
 
     def _on_frame(self, number: int, frame: Frame) -> None:

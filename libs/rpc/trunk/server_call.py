@@ -30,6 +30,8 @@ class Side(Protocol):
     identity: str
     dispatcher: Dispatcher
     deadlines: Deadlines
+    # The loop's time: looking the running loop up costs a system call, and every call has a deadline.
+    now: Callable[[], float]
 
     def done(self, number: int) -> None:
         """The call is over."""
@@ -182,7 +184,7 @@ class ServerCall:
         return self._over or PlatformError(Reason.WORKER_LOST, "the server stopped in the middle of the call")
 
     def _expire_in(self, seconds: float) -> None:
-        self.expires_at = asyncio.get_running_loop().time() + seconds
+        self.expires_at = self._side.now() + seconds
         self._side.deadlines.add(self.expires_at)
 
     def expire(self) -> None:
@@ -215,8 +217,10 @@ class ServerCall:
         if self._backlog or not self._window.spend(len(payload)):
             self._hold(payload)
             return
-        link.outbox.data(self._number, payload)
-        link.kick()
+        outbox = link.outbox
+        if not outbox.queued_bytes:  # else whoever put the first of them there has kicked
+            link.kick()
+        outbox.data(self._number, payload)
 
     def _hold(self, payload: bytes) -> None:
         if self._backlog is None:

@@ -41,9 +41,9 @@ def check_capabilities(common: Common, can: Capabilities, *, resumes: bool) -> N
         "logprobs": sampling.logprobs is not None and can.logprobs_max is None,
         "resume": resumes and can.resume.value != "exact",
     }
-    for param, missing in wanted.items():
-        if missing:
-            raise _refusal(Reason.UNSUPPORTED_PARAMETER, f"this model's engine has no {param}: leave it out", param)
+    if True in wanted.values():
+        param = next(param for param, missing in wanted.items() if missing)
+        raise _refusal(Reason.UNSUPPORTED_PARAMETER, f"this model's engine has no {param}: leave it out", param)
     if (sampling.logprobs or 0) > (can.logprobs_max or 0):
         raise _refusal(
             Reason.UNSUPPORTED_PARAMETER, f"at most {can.logprobs_max} logprobs are available", "top_logprobs"
@@ -65,12 +65,13 @@ def check_window(work: TokenWork, window_tokens: int) -> None:
     if not work.prompt:
         raise _refusal(Reason.INVALID_REQUEST, "the prompt is empty", "prompt")
     resumed = {choice.choice: choice for choice in work.resume}
-    for choice in range(work.common.sampling.n):
+    prompt, sampling = len(work.prompt), work.common.sampling
+    for choice in range(sampling.n):
         before = resumed.get(choice)
         if before is not None and before.finished:
             continue
-        held = len(work.prompt) + (len(before.token_ids) if before else 0)
-        new = (before.max_tokens if before else 0) or work.common.sampling.max_tokens
+        held = prompt + (len(before.token_ids) if before else 0)
+        new = (before.max_tokens if before else 0) or sampling.max_tokens
         if held + new > window_tokens:
             raise _refusal(
                 Reason.CONTEXT_LENGTH_EXCEEDED,

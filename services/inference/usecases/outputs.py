@@ -33,12 +33,12 @@ class Outputs:
     def _choice(self, work: TokenWork, number: int, resume: ResumeChoice | None) -> ChoiceOutput:
         parser: OutputParser | None = self._parsers.parser(work.common, number, work.prompt)
         keep = parser is not None and parser.keep_special_tokens
-        stops = work.common.sampling.stop
+        sampling = work.common.sampling
         return ChoiceOutput(
             number,
             self._detokenizers.detokenizer(keep_special_tokens=keep),
             parser=None if type(parser) is PlainParser else parser,
-            matcher=StopMatcher(stops) if stops else None,
-            min_tokens=work.common.sampling.min_tokens,
+            matcher=StopMatcher(sampling.stop) if sampling.stop else None,
+            min_tokens=sampling.min_tokens,
             resume=resume,
         )

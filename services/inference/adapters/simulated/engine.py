@@ -217,18 +217,18 @@ class SimulatedEngine:
         self._load = (steps[-1].running, steps[-1].kv_use)
         if len(steps) == 1:
             for out in steps[0].outs:
-                self._take((out,))
+                self._take(out.key, (out,))
             return
         runs: dict[int, list[Out]] = {}
         for step in steps:
             for out in step.outs:
                 runs.setdefault(out.key, []).append(out)
-        for run in runs.values():
-            self._take(run)
+        for key, run in runs.items():
+            self._take(key, run)
 
-    def _take(self, outs: Sequence[Out]) -> None:
+    def _take(self, key: int, outs: Sequence[Out]) -> None:
         """The next tokens of one choice."""
-        found = self._choices.get(outs[0].key)
+        found = self._choices.get(key)
         if found is None:
             return
         call, choice = found
@@ -236,18 +236,19 @@ class SimulatedEngine:
             self._deliver(call, choice, outs)
             return
         for out in outs:  # a fault strikes at one token
-            if out.key in self._choices and self._passes(call, call.fault, out, choice):
+            if key in self._choices and self._passes(call, call.fault, out, choice):
                 self._deliver(call, choice, (out,))
 
     def _deliver(self, call: _Call, choice: int, outs: Sequence[Out]) -> None:
         first, last = outs[0], outs[-1]
         tokens = (last.token,) if first is last else [out.token for out in outs]
-        step = Step(choice, tokens, last.finish, stop_token=last.stop_token)
+        step = Step(choice, tokens)
         if first.cached >= 0:
             step.cached_tokens, step.queue_seconds = first.cached, first.queue_seconds
         if first.logprobs is not None:
             step.logprobs = [self._spelt(out.logprobs or []) for out in outs]
         if last.finish is not None:
+            step.finish, step.stop_token = last.finish, last.stop_token
             self._forget(call, last.key)
         call.sink.on_step(step)
 

@@ -29,6 +29,7 @@ class Link(asyncio.Protocol):
         self._transport: asyncio.WriteTransport | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._closing = False
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def open(self, start: Start) -> None:
         """Starts the process. Raises OSError."""
@@ -42,7 +43,10 @@ class Link(asyncio.Protocol):
                 cwd=_ROOT,
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, map(str, sys.path)))},
             )
-        await asyncio.get_running_loop().create_unix_connection(lambda: self, sock=ours)
+        self._loop = (
+            asyncio.get_running_loop()
+        )  # kept: looking it up costs a system call, and every request has commands
+        await self._loop.create_unix_connection(lambda: self, sock=ours)
         self.send(start)
 
     @property
@@ -52,8 +56,8 @@ class Link(asyncio.Protocol):
 
     def send(self, command: Start | Add | Abort) -> None:
         """Queues a command; all of one tick go in one write."""
-        if not self._unsent:
-            asyncio.get_running_loop().call_soon(self._flush)
+        if not self._unsent and self._loop is not None:
+            self._loop.call_soon(self._flush)
         self._unsent.append(frame(command))
 
     def _flush(self) -> None:

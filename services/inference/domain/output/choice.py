@@ -38,7 +38,8 @@ class ChoiceOutput:
         self._skip_content, self._skip_reasoning = 0, 0
         self._stageless = parser is None and matcher is None
         self.plain = self._stageless and resume is None
-        self._resumed_text = Parsed()
+        # What a resumed choice's caller does not have yet, until the next step.
+        self._resumed_text: Parsed | None = None
         self.finish: str | None = None
         self.stopped_by_text = False
         if resume is not None:
@@ -69,7 +70,7 @@ class ChoiceOutput:
         first = self.tokens
         # The token that ended the choice is no text.
         textual = len(step.token_ids) - (step.finish == "stop")
-        parsed, self._resumed_text = self._resumed_text, Parsed()
+        parsed, self._resumed_text = self._resumed_text or Parsed(), None
         used = 0
         for used, token in enumerate(step.token_ids, start=1):
             self._add(parsed, token, is_text=used <= textual)
@@ -132,7 +133,7 @@ class ChoiceOutput:
 
     def resumed_end(self) -> Delta | None:
         """The last delta of a choice whose resumed tokens already hold a stop string; None for any other."""
-        if not self.stopped_by_text or self._matcher is None:
+        if not self.stopped_by_text or self._matcher is None or self._resumed_text is None:
             return None
         text = self._unsent_content(self._resumed_text.content)
         return Delta(self._choice, self.tokens, text=text, finish=self.finish, stop_reason=self._matcher.matched or "")

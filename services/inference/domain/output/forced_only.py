@@ -17,7 +17,9 @@ class ForcedParsers:
     def parser(self, common: Common, choice: int, prompt: Sequence[int]) -> OutputParser:  # noqa: ARG002 - protocol
         """See OutputParsers."""
         mode = common.tool_choice.mode
+        if mode not in {"named", "required"}:
+            return PlainParser()
         call_id = partial(tool_call_id, common.call_seed or common.request_id, choice)
         if mode == "named":
             return NamedParser(common.tool_choice.name, call_id)
-        return RequiredParser(call_id) if mode == "required" else PlainParser()
+        return RequiredParser(call_id)
