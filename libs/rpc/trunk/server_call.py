@@ -313,6 +313,8 @@ class ServerCall:
     def _settle(self) -> None:
         self._ended = True
         self._backlog = None
+        # What they belong to mostly holds this call: a circle, which would have to wait for the garbage collector.
+        self._callbacks.clear()
         if self._starving is not None:
             self._starving.cancel()
             self._starving = None

@@ -1,6 +1,8 @@
 """Streaming handlers that only begin work, and responses that are encoded already: the same on every transport."""
 
 import asyncio
+import gc
+import weakref
 
 import pytest
 from headrace.inference.v1 import inference_pb2 as pb
@@ -185,6 +187,50 @@ def test_hooks_hear_of_each_end_once(wire, session, act, reason):
         assert len(hook.heard) == 1
 
     run_real(scenario())
+
+
+@pytest.mark.parametrize("ends", ["in its start", "later", "by a cancel"])
+def test_a_call_that_is_over_leaves_nothing_to_the_garbage_collector(ends):
+    """A worker makes thousands of calls a second: circles of them were a tenth of its CPU."""
+
+    class Pushing:
+        def __init__(self, responder, ended):
+            self.responder, self.ended = responder, ended
+            if ends == "in its start":
+                self.end()
+            responder.on_cancel(self.cancel)
+
+        def end(self):
+            self.responder.send(pb.GenerateResponse())
+            self.ended(None)
+
+        def cancel(self):
+            self.ended(PlatformError(Reason.CANCELLED, "gone"))
+
+    made = []
+
+    def start(request, responder, info, ended):
+        pushing = Pushing(responder, ended)
+        made.append(weakref.ref(pushing))
+        if ends == "later":
+            asyncio.get_running_loop().call_later(0.01, pushing.end)
+
+    async def scenario():
+        async with connected("trunk", [started(GENERATE, start)]) as channel:
+            gc.disable()
+            stream = channel.stream(GENERATE, ask(""), timeout=5)
+            if ends == "by a cancel":
+                await asyncio.sleep(0.05)
+                stream.cancel()
+                await asyncio.sleep(0.05)
+            else:
+                assert len([message async for message in stream]) == 1
+            assert made[-1]() is None
+
+    try:
+        run_real(scenario())
+    finally:
+        gc.enable()
 
 
 def test_work_that_says_nothing_when_it_is_cancelled_is_over_all_the_same():
