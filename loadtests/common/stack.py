@@ -7,6 +7,7 @@ import os
 import sys
 import tempfile
 import urllib.request
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -72,8 +73,9 @@ class Stack:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for process in reversed(list(self.processes.values())):
-            process.stop()
+        with ExitStack() as all_of_them:  # one that does not end keeps none of the others alive
+            for process in self.processes.values():
+                all_of_them.callback(process.stop)
 
     def _start(self) -> None:
         base, layout = self.layout.base_port, self.layout
