@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 from xml.etree import ElementTree as ET
 
+import psutil
 from control_entries import Control
 from repo import ROOT, files
 
@@ -25,6 +25,8 @@ for name in ("libs", "services", "cli", "headrace.common.v1.trunk_pb2"):
     if not pathlib.Path(file).is_relative_to(pathlib.Path.cwd()):
         sys.exit(f"{name} would be imported from {file}")
 """
+# Every process of a copy has it in its environment, so that none is left behind.
+MARK = "HEADRACE_CONTROLS_COPY"
 FLAGS = ("-q", "-p", "no:cacheprovider", "--tb=short", "--continue-on-collection-errors", "-o", "junit_family=xunit1")
 
 
@@ -92,27 +94,34 @@ class Copy:
             os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
 
     def _python(self, *words: str, seconds: float, bytecode: bool) -> tuple[int | None, str]:
-        env = {**os.environ, "PYTHONPATH": f"{self.root}{os.pathsep}{self.root / 'protos/gen'}"}
+        paths = f"{self.root}{os.pathsep}{self.root / 'protos/gen'}"
+        env = {**os.environ, "PYTHONPATH": paths, MARK: str(self.home)}
         env.pop("PYTHONDONTWRITEBYTECODE", None)
         if not bytecode:
             env["PYTHONDONTWRITEBYTECODE"] = "1"
         # Into a file: a process that a test left behind may hold a pipe open for ever.
         with (self.home / "output").open("w+b") as output:
-            code = _wait([sys.executable, *words], self.root, env, output, seconds)
+            try:
+                code = _wait([sys.executable, *words], self.root, env, output, seconds)
+            finally:
+                self._sweep()
             output.seek(0)
             return code, output.read().decode(errors="replace")
 
+    def _sweep(self) -> None:
+        """Ends what a run left behind: without the safeguard, processes outlive those that they should die with."""
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                if process.environ().get(MARK) == str(self.home):
+                    process.kill()
+
 
 def _wait(command: list[str], cwd: Path, env: dict[str, str], output: object, seconds: float) -> int | None:
-    options = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": subprocess.STDOUT, "start_new_session": True}
-    with subprocess.Popen(command, cwd=cwd, env=env, **options) as child:
-        try:
-            return child.wait(seconds)
-        except BaseException as error:
-            os.killpg(child.pid, signal.SIGKILL)
-            if isinstance(error, subprocess.TimeoutExpired):
-                return None
-            raise
+    options = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": subprocess.STDOUT}
+    try:
+        return subprocess.run(command, cwd=cwd, env=env, timeout=seconds, check=False, **options).returncode
+    except subprocess.TimeoutExpired:
+        return None
 
 
 def _cases(report: Path) -> dict[str, Case]:

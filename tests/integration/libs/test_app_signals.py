@@ -4,12 +4,15 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[3]
 SERVICE = Path(__file__).with_name("demo_service.py")
+# A service that misses its end must not hold the test that reads its output.
+LIMIT_SECONDS = 15.0
 ENV = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'protos/gen'}"}
 
 
@@ -19,9 +22,12 @@ def demo(mode, *argv):
     process = subprocess.Popen(
         [sys.executable, SERVICE, *argv], env={**ENV, "DEMO_MODE": mode}, stdout=subprocess.PIPE, text=True, cwd=ROOT
     )
+    limit = threading.Timer(LIMIT_SECONDS, process.kill)
+    limit.start()
     try:
         yield process
     finally:
+        limit.cancel()
         process.kill()
         process.communicate()
 

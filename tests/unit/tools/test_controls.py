@@ -145,8 +145,3 @@ def test_a_name_or_an_area_chooses_and_a_wrong_name_is_refused(campaign):
     assert campaign(*two, words=["--only", "area/b"]) == (0, {"b": "red"})
     assert campaign(*two, words=["--only", "area"]) == (0, {"a": "red", "b": "red"})
     assert campaign(*two, words=["--only", "c"])[0] == 2
-
-
-def test_the_list_of_this_project_fits_its_tree():
-    entries = importlib.import_module("control_entries")
-    assert [why for control in entries.load() if (why := control.stale(entries.ROOT))] == []

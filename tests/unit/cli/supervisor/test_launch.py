@@ -9,12 +9,15 @@ import time
 import psutil
 import pytest
 
-from cli.supervisor.child import LAUNCHER, start_time
+from cli.supervisor.child import LAUNCHER, kill_group, start_time
 
 PARENT = """
 import os, subprocess, sys, time
-child = [sys.executable, "-IS", {launcher!r}, {parent}, sys.executable, "-c", "import time; time.sleep(600)"]
-print(subprocess.Popen(child, start_new_session=True).pid, flush=True)
+program = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(600)"]
+launch = [sys.executable, "-IS", {launcher!r}, {parent}, *program]
+child = subprocess.Popen(launch, start_new_session=True, stdout=subprocess.PIPE)
+child.stdout.readline()  # until the program runs: before, another safeguard ends the child
+print(child.pid, flush=True)
 time.sleep(600)
 """
 
@@ -35,7 +38,10 @@ def test_kill_9_of_the_parent_ends_the_child():
         child = int(parent.stdout.readline())
         assert psutil.pid_exists(child)
         parent.send_signal(signal.SIGKILL)
-        assert gone(child)
+        try:
+            assert gone(child)
+        finally:
+            kill_group(child)
 
 
 def test_a_child_whose_parent_is_already_gone_does_not_start():

@@ -190,7 +190,8 @@ def test_a_process_that_ignores_sigterm_is_killed_after_its_grace(tmp_path):
         async with supervised(tmp_path, dummy("a", "worker", STUBBORN, grace=0.2)) as (supervisor, seen, _):
             await until(lambda: ("a", "up") in seen.lines)
             pid = of(supervisor, "a").pid
-            await supervisor.stop()
+            async with asyncio.timeout(5):
+                await supervisor.stop()
             assert gone(pid)
             assert any("is killed" in note for note in seen.notes)
 

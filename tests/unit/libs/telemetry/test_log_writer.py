@@ -13,7 +13,7 @@ class Blocked(io.StringIO):
 
     def write(self, text):
         self.entered.set()
-        self.release.wait(10)
+        self.release.wait(2)
         return super().write(text)
 
 

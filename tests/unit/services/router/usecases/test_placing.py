@@ -166,6 +166,18 @@ def test_a_replica_that_moves_from_an_old_version_gets_the_stored_one():
     run(scenario())
 
 
+def test_a_session_that_is_new_here_goes_where_the_store_says():
+    async def scenario():
+        store = FakeStore()
+        hashed = await Replica(FakeStore()).worker("s")
+        other = next(name for name in ("w0", "w1", "w2") if name != hashed)
+        store.stored[SessionKey("t", "s")] = Binding(other, 3)
+        found = await Replica(store).place("s")
+        assert (found.places[0].worker.name, found.places[0].reason, found.version) == (other, "bound", 3)
+
+    run(scenario())
+
+
 def test_a_new_session_on_two_replicas_at_once_has_one_worker():
     async def scenario():
         store = FakeStore()

@@ -52,6 +52,10 @@ def test_a_compilation_that_harms_is_stopped_and_the_next_one_works(sandbox, har
     assert sandbox.verdict("regex", "good") is None
 
 
+def test_memory_is_limited_beside_time(sandbox):
+    assert sandbox.verdict("regex", "eat") == "MemoryError"
+
+
 def test_nothing_of_the_worker_stays_open_in_it():
     listener = os.open("/dev/null", os.O_RDONLY)
     try:
