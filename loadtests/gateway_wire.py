@@ -46,7 +46,7 @@ class TickedPipeline:
         *,
         request_id: str,
         deadline: float,
-        write: Callable[[GenerateResponse], bool] | None = None,
+        write: Callable[[GenerateResponse, str], bool] | None = None,
     ) -> AsyncGenerator[list[Event], None]:
         """See Pipeline."""
         del principal, deadline
@@ -61,7 +61,7 @@ class TickedPipeline:
             if i == tokens - 1:
                 delta.finish = FINISH_REASON_STOP
                 yield [*first, Delta(delta), ended(request, tokens)]
-            elif first or write is None or not write(delta):
+            elif first or write is None or not write(delta, " token"):
                 yield [*first, Delta(delta)]
             first = []
 

@@ -91,34 +91,49 @@ class ClientCall(Generic[Res]):
         """A Data or Close frame of this call."""
         if self._over:
             return
-        if not frame.HasField("data"):
-            if frame.HasField("close"):
-                self.end(decode_bytes(frame.close.status) if frame.close.status else None)
-            return  # any other kind is of a newer peer
+        if self._tap is not None and self._waiter is not None and self._offer(frame):
+            return
+        if frame.HasField("data"):
+            self._on_data(frame)
+        elif frame.HasField("close"):  # any other kind is of a newer peer
+            self.end(decode_bytes(frame.close.status) if frame.close.status else None)
+
+    def _on_data(self, frame: Frame) -> None:
         payload: bytes | None = frame.data
         try:
             if self._assembly is not None or frame.more:
                 payload = self._join(frame.data, more=frame.more)
             if payload is not None:
-                self._take(self._parse(payload), len(payload))
+                self._ready.append(self._parse(payload))
+                self._ready_bytes += len(payload)
         except PlatformError as error:
             self.fail(error)
             return
-        except Exception:  # protobuf's own error, or the tap's: it ends this call alone
-            self.fail(PlatformError(Reason.INTERNAL, f"a response of {self.method.name} could not be taken"))
+        except Exception:  # protobuf's own error: what came is no response message; it ends this call alone
+            self.fail(PlatformError(Reason.INTERNAL, f"a response of {self.method.name} could not be decoded"))
             return
         if frame.end:
             self.end(None)
-
-    def _take(self, response: Res, size: int) -> None:
-        # Only while the reader waits: what it has been woken for, or still works on, comes first.
-        if self._tap is not None and self._waiter is not None and self._tap(response):
-            self._return_credit(size)
-            return
-        self._ready.append(response)
-        self._ready_bytes += size
-        if self._waiter is not None:
+        elif self._waiter is not None and payload is not None:
             self._wake()
+
+    def _offer(self, frame: Frame) -> bool:
+        """Whether the tap took it. Only while the reader waits: what it was woken for, or still works on, comes first.
+
+        Hot: the whole way of most responses. Data is the only kind of frame with a payload.
+        """
+        payload = frame.data
+        if not payload or frame.more or frame.end or self._assembly is not None:
+            return False
+        try:
+            if not self._tap(self._parse(payload)):  # type: ignore[misc]
+                return False
+        except Exception:  # protobuf's own error, or the tap's: it ends this call alone
+            self.fail(PlatformError(Reason.INTERNAL, f"a response of {self.method.name} could not be taken"))
+            return True
+        if self._consumed is not None and (credit := self._consumed.take(len(payload))):
+            self._owner.give_credit(self.id, credit)
+        return True
 
     def _join(self, part: bytes, *, more: bool) -> bytes | None:
         if self._assembly is None:
@@ -179,9 +194,6 @@ class ClientCall(Generic[Res]):
 
     def _took(self, size: int) -> None:
         self._ready_bytes -= size
-        self._return_credit(size)
-
-    def _return_credit(self, size: int) -> None:
         if self._consumed is None or self._over:
             return
         credit = self._consumed.take(size)

@@ -127,6 +127,7 @@ class ChatRoute:
             include_usage=call.include_usage,
             top_logprobs=request.sampling.logprobs or 0,
             ignored_fields=request.ignored_fields,
+            content_only=not request.tools and request.sampling.logprobs is None,
         )
         answer = StreamedAnswer(
             send,

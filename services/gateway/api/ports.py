@@ -22,11 +22,11 @@ class Pipeline(Protocol):
         *,
         request_id: str,
         deadline: float,
-        write: Callable[[GenerateResponse], bool] | None = None,
+        write: Callable[[GenerateResponse, str], bool] | None = None,
     ) -> AsyncGenerator[list[Event], None]:
         """Streams the answer; closing the iterator aborts the work. Raises PlatformError.
 
-        `write` may be given plain deltas past the iterator, while it is waited for; False = not written.
+        `write` may be given plain deltas and their text past the iterator, while it is waited for; False = not written.
         """
         ...
 

@@ -94,11 +94,11 @@ class StreamedAnswer:
         if not ended:
             raise cut_short()
 
-    def write_now(self, response: GenerateResponse) -> bool:
-        """Writes a plain delta past `run`, which waits; False when `run` must write it, in its turn."""
+    def write_now(self, response: GenerateResponse, text: str) -> bool:
+        """Writes a delta past `run`, which waits; False when `run` must write it, in its turn or in another form."""
         if self._side is not None or self._sending:
             return False
-        chunk = self._stream.plain(response)
+        chunk = self._stream.plain(response, text)
         if chunk is None or (chunk and not self._connection.try_write(chunk)):
             return False
         self._sends += 1

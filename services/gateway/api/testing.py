@@ -79,7 +79,7 @@ class ScriptedPipeline:
         *,
         request_id: str,
         deadline: float,
-        write: Callable[[GenerateResponse], bool] | None = None,
+        write: Callable[[GenerateResponse, str], bool] | None = None,
     ) -> AsyncGenerator[list[Event], None]:
         """See Pipeline."""
         del deadline
@@ -93,7 +93,7 @@ class ScriptedPipeline:
                     whole = bool(step) and type(step[-1]) is Ended
                     yield step
                 elif isinstance(step, GenerateResponse):
-                    if write is None or not write(step):
+                    if write is None or not write(step, step.text):
                         yield [Delta(step)]
                 else:
                     await _wait(step)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from headrace.inference.v1.inference_pb2 import CHANNEL_REASONING, GenerateResponse, Usage
 
@@ -14,7 +14,7 @@ class HoleError(Exception):
     """A worker's delta does not follow the one before: tokens are missing, doubled or of an unknown choice."""
 
 
-class DeliveredChoice:
+class _Choice:
     """Tokens and characters of one choice."""
 
     __slots__ = ("finished", "reasoning", "text", "tokens")
@@ -32,7 +32,7 @@ class Delivered:
     __slots__ = ("_awaits_usage", "_choices", "_epoch", "stale", "unfinished", "usages")
 
     def __init__(self, choices: int) -> None:
-        self._choices = [DeliveredChoice() for _ in range(choices)]
+        self._choices = [_Choice() for _ in range(choices)]
         self._epoch = 0
         self._awaits_usage = True
         self.stale = 0
@@ -76,24 +76,27 @@ class Delivered:
             fresh.append(response)
         return fresh
 
-    def plain(self, response: GenerateResponse) -> DeliveredChoice | None:
-        """The choice that `response` continues, when it brings tokens and text and decides nothing; else None."""
-        number = response.choice
-        if response.epoch != self._epoch or self._awaits_usage or number >= len(self._choices):
-            return None
-        choice = self._choices[number]
-        if response.first_index != len(choice.tokens) or choice.finished or response.finish:
-            return None
-        return choice if response.token_ids and not response.HasField("usage") else None
+    def pass_on(self, response: GenerateResponse, write: Callable[[GenerateResponse, str], bool]) -> bool:
+        """As `take`, for a delta that brings tokens and decides nothing, if `write(response, text)` takes it.
 
-    def add(self, choice: DeliveredChoice, response: GenerateResponse) -> None:
-        """Counts what `plain` has let pass."""
-        choice.tokens.extend(response.token_ids)
-        if text := response.text:
+        False, and nothing is counted, for any other, and for what `write` refuses.
+        """
+        number, choices = response.choice, self._choices
+        if response.epoch != self._epoch or self._awaits_usage or response.finish or number >= len(choices):
+            return False
+        choice, tokens = choices[number], response.token_ids
+        if response.first_index != len(choice.tokens) or choice.finished or not tokens:
+            return False
+        text = response.text
+        if not write(response, text):
+            return False
+        choice.tokens.extend(tokens)
+        if text:
             self._count_text(choice, response, len(text))
+        return True
 
     @staticmethod
-    def _count_text(choice: DeliveredChoice, response: GenerateResponse, characters: int) -> None:
+    def _count_text(choice: _Choice, response: GenerateResponse, characters: int) -> None:
         if response.channel == CHANNEL_REASONING:
             choice.reasoning += characters
         else:

@@ -12,8 +12,8 @@ from headrace.inference.v1.inference_pb2 import GenerateResponse
 
 from services.gateway.usecases.attempts import Run
 
-# Writes a delta to the client now, or says that it must go the ordinary way (False) and has written nothing.
-Write = Callable[[GenerateResponse], bool]
+# Writes a delta with its text to the client now, or says that it must go the ordinary way and has written nothing.
+Write = Callable[[GenerateResponse, str], bool]
 
 
 def lane(run: Run, write: Write) -> Callable[[GenerateResponse], bool]:
@@ -22,13 +22,9 @@ def lane(run: Run, write: Write) -> Callable[[GenerateResponse], bool]:
     It takes what continues the answer and changes nothing but it; stale deltas, holes, finishes and usage are left to
     the ordinary way, which deals with all of them.
     """
-    delivered = run.delivered
+    pass_on = run.delivered.pass_on
 
     def take(response: GenerateResponse) -> bool:
-        choice = delivered.plain(response) if run.sent else None
-        if choice is None or not write(response):
-            return False
-        delivered.add(choice, response)
-        return True
+        return run.sent and pass_on(response, write)
 
     return take

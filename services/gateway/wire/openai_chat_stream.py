@@ -30,7 +30,7 @@ def error_event(problem: PlatformError) -> bytes:
 class ChatStream:
     """Renders one streamed answer."""
 
-    __slots__ = ("_content", "_head", "_ignored", "_include_usage", "_tail", "_top", "_usage_null")
+    __slots__ = ("_content", "_head", "_ignored", "_include_usage", "_more", "_tail", "_top", "_usage_null")
 
     def __init__(
         self,
@@ -41,7 +41,10 @@ class ChatStream:
         include_usage: bool = False,
         top_logprobs: int = 0,
         ignored_fields: tuple[str, ...] = (),
+        content_only: bool = False,
     ) -> None:
+        """`content_only`: neither tool calls nor logprobs can come."""
+        self._more = not content_only
         self._head = b'data: {"id":%b,"object":"chat.completion.chunk","created":%d,"model":%b,"choices":[' % (
             encode(request_id),
             created,
@@ -65,15 +68,16 @@ class ChatStream:
                 self._ended(event, out)
         return b"".join(out)
 
-    def plain(self, response: GenerateResponse) -> bytes | None:
+    def plain(self, response: GenerateResponse, text: str) -> bytes | None:
         """The chunk of a delta that is content alone, of a choice whose role was sent; None when there is more to it.
 
         Empty while the worker holds text back. The caller has seen to it that the delta finishes nothing.
         """
         head = self._content.get(response.choice)
-        if head is None or response.channel == CHANNEL_REASONING or response.tool_calls or response.logprobs:
+        if head is None or response.channel == CHANNEL_REASONING:
             return None
-        text = response.text
+        if self._more and (response.tool_calls or response.logprobs):
+            return None
         return b"%b%b%b" % (head, encode(text), self._tail) if text else b""
 
     def _delta(self, response: GenerateResponse, out: list[bytes]) -> None:

@@ -35,7 +35,8 @@ def test_deltas_written_past_the_iterator_have_the_same_form_and_keep_their_plac
 
     async def scenario():
         async with public_face(ScriptedPipeline(script)) as face:
-            return await wire.post(face.port, {"stream": True})
+            tool = {"type": "function", "function": {"name": "f"}}
+            return await wire.post(face.port, {"stream": True, "tools": [tool]})
 
     reply = run_real(scenario())
     *chunks, done = reply.events

@@ -11,7 +11,10 @@ from services.gateway.domain.attempts import HARMLESS, LOSSES, Attempts, Caps, O
 
 DEADLY = {Outcome.DEATH}
 LIVES = st.booleans()
-STEPS = st.lists(st.tuples(st.sampled_from(list(Outcome)), LIVES, st.booleans()), min_size=1, max_size=12)
+# Of few kinds at a time, or hardly a history would have any of them often enough to reach its cap.
+STEPS = st.lists(st.sampled_from(list(Outcome)), min_size=1, max_size=3, unique=True).flatmap(
+    lambda kinds: st.lists(st.tuples(st.sampled_from(kinds), LIVES, st.booleans()), min_size=1, max_size=12)
+)
 
 
 def play(steps, *, resumable, budget):

@@ -86,12 +86,28 @@ def begun(choices=1):
     return delivered
 
 
+def taken(_response, _text):
+    return True
+
+
 def test_a_plain_delta_may_pass_and_counts_as_any_other():
-    one, other = begun(), begun()
+    one, other, texts = begun(), begun(), []
+
+    def write(_, text):
+        texts.append(text)
+        return True
+
     for response in (delta(1, text="é"), delta(2, (8, 9), text=""), delta(4, channel=ipb.CHANNEL_REASONING)):
-        one.add(one.plain(response), response)
+        assert one.pass_on(response, write)
         other.take([response])
     assert one.resume(100) == other.resume(100)
+    assert texts == ["é", "", "ab"]
+
+
+def test_what_cannot_be_written_does_not_count():
+    delivered = begun()
+    assert not delivered.pass_on(delta(1), lambda *_: False)
+    assert delivered.take([delta(1)]) == [delta(1)]
 
 
 @pytest.mark.parametrize(
@@ -102,18 +118,17 @@ def test_a_plain_delta_may_pass_and_counts_as_any_other():
         delta(0),
         delta(1, choice=1),
         delta(1, finish=ipb.FINISH_REASON_STOP),
-        delta(1, usage=ipb.Usage(completion_tokens=2)),
         delta(1, (), "held back"),
     ],
 )
-def test_what_is_stale_misplaced_or_decides_something_is_not_plain(other):
-    assert begun().plain(other) is None
+def test_what_is_stale_misplaced_or_decides_something_does_not_pass(other):
+    assert not begun().pass_on(other, taken)
 
 
-def test_nothing_is_plain_before_an_attempt_has_told_its_usage_nor_after_the_finish():
+def test_nothing_passes_before_an_attempt_has_told_its_usage_nor_after_the_finish():
     delivered = begun()
     delivered.begin(1)
-    assert delivered.plain(delta(1, epoch=1)) is None
+    assert not delivered.pass_on(delta(1, epoch=1), taken)
     delivered = begun()
     delivered.take([delta(1, finish=ipb.FINISH_REASON_LENGTH)])
-    assert delivered.plain(delta(2)) is None
+    assert not delivered.pass_on(delta(2), taken)
