@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -16,6 +16,10 @@ class StepSink(Protocol):
 
     def on_step(self, step: Step) -> None:
         """Never blocks, never raises."""
+        ...
+
+    def on_tokens(self, choice: int, token_ids: Sequence[int]) -> None:
+        """As `on_step` with a step that has tokens and nothing else, as most have: the hot path, without the object."""
         ...
 
     def on_error(self, error: Exception) -> None:

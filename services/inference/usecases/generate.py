@@ -15,7 +15,6 @@ from services.inference.domain.admission import (
     with_forced_tools,
 )
 from services.inference.domain.model import Capabilities, ModelCard
-from services.inference.domain.output.choice import ChoiceOutput
 from services.inference.domain.output.delta import Delta, Usage
 from services.inference.domain.output.tokens import Step
 from services.inference.domain.request import TokenWork
@@ -138,19 +137,6 @@ class Generation:
             return
         self._activity.steps += 1
         choice = self._choices[step.choice]
-        try:
-            if choice.plain and step.finish is None and not (step.logprobs or self._awaits_first):
-                token_ids, first = step.token_ids, choice.tokens
-                self._caller.plain(step.choice, first, token_ids, choice.take(token_ids))
-            else:
-                self._general(choice, step)
-        except PlatformError as error:
-            self._abort(error)
-            return
-        if not self._open:
-            self._close(None)
-
-    def _general(self, choice: ChoiceOutput, step: Step) -> None:
         deltas = choice.feed(step)
         if not deltas:
             return
@@ -158,8 +144,29 @@ class Generation:
             self._first(step, deltas[0])
         if choice.finish is not None:
             self._finish_choice(deltas[-1])
-        for delta in deltas:
-            self._caller.delta(delta)
+        try:
+            for delta in deltas:
+                self._caller.delta(delta)
+        except PlatformError as error:
+            self._abort(error)
+            return
+        if not self._open:
+            self._close(None)
+
+    def on_tokens(self, choice: int, token_ids: Sequence[int]) -> None:
+        """See StepSink."""
+        if self._over:
+            return
+        output = self._choices[choice]
+        if self._awaits_first or not output.plain:
+            self.on_step(Step(choice, token_ids))
+            return
+        self._activity.steps += 1
+        first, text = output.tokens, output.take(token_ids)
+        try:
+            self._caller.plain(choice, first, token_ids, text)
+        except PlatformError as error:
+            self._abort(error)
 
     def on_error(self, error: Exception) -> None:
         """See StepSink."""

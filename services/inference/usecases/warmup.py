@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from libs.errors import PlatformError, Reason
 from services.inference.domain.output.tokens import Step
@@ -35,6 +36,10 @@ class _Sink:
         """See StepSink."""
         if step.token_ids and not self.came.done():
             self.came.set_result(None)
+
+    def on_tokens(self, choice: int, token_ids: Sequence[int]) -> None:
+        """See StepSink."""
+        self.on_step(Step(choice, token_ids))
 
     def on_error(self, error: Exception) -> None:
         """See StepSink."""

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from services.inference.adapters.vllm.engine import VllmEngine
 from services.inference.adapters.vllm.settings import VllmSettings
+from services.inference.domain.output.tokens import Step
 from services.inference.domain.request import Common, ResumeChoice, Sampling, TokenWork
 
 T = TypeVar("T")
@@ -44,6 +45,9 @@ class Sink:
             self._left -= 1
             if not self._left:
                 self.done.set()
+
+    def on_tokens(self, choice, token_ids) -> None:
+        self.on_step(Step(choice, token_ids))
 
     def on_error(self, error) -> None:
         assert self.error is None, "on_error came twice"

@@ -217,7 +217,7 @@ class SimulatedEngine:
         self._load = (steps[-1].running, steps[-1].kv_use)
         if len(steps) == 1:
             for out in steps[0].outs:
-                self._take(out.key, (out,))
+                self._take_one(out)
             return
         runs: dict[int, list[Out]] = {}
         for step in steps:
@@ -225,6 +225,17 @@ class SimulatedEngine:
                 runs.setdefault(out.key, []).append(out)
         for key, run in runs.items():
             self._take(key, run)
+
+    def _take_one(self, out: Out) -> None:
+        """The next token of one choice: nearly always that and nothing else."""
+        found = self._choices.get(out.key)
+        if found is None:
+            return
+        call, choice = found
+        if call.fault is None and out.finish is None and out.cached < 0 and out.logprobs is None:
+            call.sink.on_tokens(choice, (out.token,))
+        else:
+            self._take(out.key, (out,))
 
     def _take(self, key: int, outs: Sequence[Out]) -> None:
         """The next tokens of one choice."""

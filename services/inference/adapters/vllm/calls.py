@@ -15,7 +15,7 @@ from services.inference.adapters.vllm.backend import Backend
 from services.inference.adapters.vllm.grammar import Grammars
 from services.inference.adapters.vllm.sampling import arguments, check, check_prompt, refuse
 from services.inference.adapters.vllm.settings import VllmSettings
-from services.inference.adapters.vllm.steps import joined, step_of
+from services.inference.adapters.vllm.steps import joined, only_tokens, step_of
 from services.inference.domain.request import Guided, ResumeChoice, TokenWork
 from services.inference.ports import Step, StepSink
 
@@ -182,6 +182,9 @@ class Calls:
         """The next outputs of one choice. One that says that the request failed ends it, after those before it."""
         choice = self._choices.get(outputs[0].request_id)
         if choice is None:
+            return
+        if len(outputs) == 1 and only_tokens(outputs[0]):
+            choice.call.sink.on_tokens(choice.number, outputs[0].new_token_ids)
             return
         steps: list[Step] = []
         failed: PlatformError | None = None

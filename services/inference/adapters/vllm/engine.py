@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -142,6 +142,10 @@ class _FirstToken:
         """See StepSink."""
         if step.token_ids and not self.came.done():
             self.came.set_result(None)
+
+    def on_tokens(self, choice: int, token_ids: Sequence[int]) -> None:
+        """See StepSink."""
+        self.on_step(Step(choice, token_ids))
 
     def on_error(self, error: Exception) -> None:
         """See StepSink."""

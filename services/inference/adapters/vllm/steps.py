@@ -40,6 +40,17 @@ def step_of(output: Any, choice: int, token_bytes: TokenBytes) -> Step:
     return step
 
 
+def only_tokens(output: Any) -> bool:
+    """Whether the Step of a vLLM EngineCoreOutput would have tokens and nothing else."""
+    return (
+        output.finish_reason is None
+        and output.prefill_stats is None
+        and output.new_logprobs is None
+        and not output.events
+        and not isinstance(output.stop_reason, int)
+    )
+
+
 def joined(steps: Sequence[Step]) -> Step:
     """Steps of one choice, in order, as one; only the last may have a finish."""
     first, last = steps[0], steps[-1]

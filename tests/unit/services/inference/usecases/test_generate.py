@@ -85,8 +85,9 @@ def outcome(case):
 def test_a_caller_that_takes_nothing_aborts_the_engine(caller):
     async def scenario():
         case = Case(caller())
-        case.sink.on_step(Step(0, (65,)))
-        case.sink.on_step(Step(0, (66,)))
+        case.sink.on_tokens(0, (65,))
+        case.sink.on_tokens(0, (66,))
+        case.sink.on_tokens(0, (67,))
         return case.engine.aborted, outcome(case), case.activity.running
 
     assert run(scenario()) == (["r"], Reason.SLOW_READER, 0)
@@ -160,18 +161,38 @@ def test_the_window_is_checked_before_the_engine_hears_of_it(max_tokens):
     assert run(scenario()) == (0 if max_tokens == 100 else 1)
 
 
-def test_after_the_first_plain_steps_take_the_plain_way_and_others_do_not():
+def test_tokens_alone_take_the_plain_way_once_the_first_have_gone_out():
     class Telling(Caller):
         def plain(self, choice, first_index, token_ids, text):
             self.deltas.append((choice, first_index, list(token_ids), text))
 
     async def scenario():
         case = Case(Telling())
-        for step in (Step(0, (65,)), Step(0, (66,)), Step(0, (67, 68)), Step(0, (69,), "length")):
-            case.sink.on_step(step)
-        return case.caller.deltas
+        for token_ids in ((65,), (66,), (67, 68)):
+            case.sink.on_tokens(0, token_ids)
+        case.sink.on_step(Step(0, (69,), "length"))
+        case.sink.on_tokens(0, (70,))
+        return case.caller.deltas, case.activity.steps
 
-    first, *plain, last = run(scenario())
+    (first, *plain, last), steps = run(scenario())
     assert (first.text, first.usage.prompt_tokens) == ("A", 1)
     assert plain == [(0, 1, [66], "B"), (0, 2, [67, 68], "CD")]
     assert (last.text, last.first_index, last.usage.completion_tokens) == ("E", 4, 5)
+    assert steps == 4
+
+
+@pytest.mark.parametrize("sampling", [{}, {"stop": ("C",)}, {"n": 2}])
+def test_tokens_alone_are_as_a_step_with_tokens_alone(sampling):
+    def told(caller):
+        return [(d.choice, d.first_index, list(d.token_ids), d.text, d.finish) for d in caller.deltas]
+
+    async def scenario():
+        steps, tokens = Case(**sampling), Case(**sampling)
+        for token in (65, 66, 67, 68):
+            steps.sink.on_step(Step(0, (token,)))
+            tokens.sink.on_tokens(0, (token,))
+        assert told(steps.caller) == told(tokens.caller)
+        assert len(steps.caller.ends) == len(tokens.caller.ends)
+        assert steps.engine.aborted == tokens.engine.aborted
+
+    run(scenario())

@@ -21,6 +21,10 @@ def test_ready_means_that_a_token_came():
     run(warm_up(Engine(lambda sink: sink.on_step(Step(0, (5,), "length"))), 1.0))
 
 
+def test_a_token_and_nothing_else_is_one_too():
+    run(warm_up(Engine(lambda sink: sink.on_tokens(0, (5,))), 1.0))
+
+
 def test_no_token_in_time_is_a_dead_engine():
     with pytest.raises(PlatformError) as caught:
         run(warm_up(Engine(lambda _sink: None), 30.0))

@@ -10,6 +10,7 @@ from services.inference.adapters.vllm.capacity import KvFigures
 from services.inference.adapters.vllm.engine import VllmEngine
 from services.inference.adapters.vllm.sampling import Limits
 from services.inference.adapters.vllm.settings import VllmSettings
+from services.inference.domain.output.tokens import Step
 from services.inference.domain.request import Common, ResumeChoice, Sampling, TokenWork
 
 
@@ -95,6 +96,9 @@ class Sink:
 
     def on_step(self, step):
         self.steps.append(step)
+
+    def on_tokens(self, choice, token_ids):
+        self.on_step(Step(choice, token_ids))
 
     def on_error(self, error):
         self.errors.append(error)

@@ -5,7 +5,7 @@ import pytest
 from fake_backend import output
 
 from libs.errors import PlatformError
-from services.inference.adapters.vllm.steps import joined, logprobs_of, queue_seconds, step_of
+from services.inference.adapters.vllm.steps import joined, logprobs_of, only_tokens, queue_seconds, step_of
 from services.inference.domain.output.tokens import Step, TokenLogprobs
 
 
@@ -46,6 +46,19 @@ def test_logprobs_are_finite_and_as_many_as_tokens():
     first, second = logprobs_of(lists, 2, _name)
     assert first.top == [(5, b"t5", -0.5), (5, b"t5", -0.5), (7, b"t7", -1.0)]
     assert second.top[0] == (6, b"t6", -9999.0)
+
+
+@pytest.mark.parametrize(
+    "more", [{"finish": 0}, {"cached": 0}, {"stop_reason": 5}, {"events": ["queued"]}, {"new_logprobs": []}]
+)
+def test_only_tokens_are_what_leaves_the_rest_of_a_step_empty(more):
+    fields = {name: more[name] for name in more if name in {"finish", "cached", "stop_reason"}}
+    found = output("x", [5, 6], **fields)
+    vars(found).update(more)
+    assert not only_tokens(found)
+    plain = output("x", [5, 6])
+    assert only_tokens(plain)
+    assert step_of(plain, 1, _name) == Step(1, [5, 6])
 
 
 def test_joined_steps_keep_everything_in_order():
