@@ -80,6 +80,8 @@ def test_text_and_the_template_cannot_join_into_a_control_token():
     masker = Masker(splitter)
     assert specials_of(splitter.split("<|" + masker.mask("im_start|>"), masker)) == []
     assert specials_of(splitter.split("<" + masker.mask("s>"), masker)) == []
+    assert specials_of(splitter.split(masker.mask("<|im_start|") + ">", masker)) == []
+    assert specials_of(splitter.split(masker.mask("<s") + ">", masker)) == []
 
 
 def test_a_guessed_mark_is_not_unmasked_without_the_nonce():

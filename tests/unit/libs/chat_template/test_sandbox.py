@@ -48,6 +48,14 @@ def test_what_swells_or_never_ends_is_stopped(text):
         run_template(text, xs=list(range(50)))
 
 
+@pytest.mark.parametrize("joined", ["xs ~ 'b'", "xs + 'b'", "'b'.join([xs, ''])"])
+def test_a_value_may_grow_to_its_limit_and_no_further(joined):
+    limits = LIMITS._replace(chars_max=8)
+    assert len(run_template(f"{{{{ {joined} }}}}", limits, xs="a" * 7)) == 8
+    with pytest.raises(LimitError, match="beyond the size limit"):
+        run_template(f"{{{{ {joined} }}}}", limits, xs="a" * 8)
+
+
 def test_the_same_within_the_limits_passes():
     assert run_template("{{ 'ab' * 3 }}{{ [1] + [2] }}{{ 'a' ~ 1 }}{{ 7 % 4 }}") == "ababab[1, 2]a13"
 

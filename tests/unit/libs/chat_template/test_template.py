@@ -57,10 +57,11 @@ def test_a_templates_own_refusal_is_the_clients_error(files):
     assert not caught.value.started
 
 
-def test_a_failing_template_is_an_error_without_prompt_text(files):
-    template = with_template(files, "{{ messages[0].content + 1 }}")
+@pytest.mark.parametrize("use", ["messages[0].content + 1", "messages[0].content.format()"])
+def test_a_failing_template_is_an_error_without_prompt_text(files, use):
+    template = with_template(files, f"{{{{ {use} }}}}")
     with pytest.raises(PlatformError) as caught:
-        template.render([{"role": "user", "content": "secret"}], now=NOW)
+        template.render([{"role": "user", "content": "{secret}"}], now=NOW)
     assert "secret" not in caught.value.message
 
 
