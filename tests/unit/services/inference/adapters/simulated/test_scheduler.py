@@ -35,6 +35,15 @@ def test_a_step_brings_a_token_for_every_running_request():
     assert [out.key for out in scheduler.step(0.0).outs] == [1, 2]
 
 
+def test_first_tokens_come_first():
+    scheduler = engine()
+    scheduler.add(add(1), 0.0)
+    scheduler.step(0.0)
+    scheduler.add(add(2), 0.0)
+    assert [out.key for out in scheduler.step(1.0).outs] == [2, 1]
+    assert [out.key for out in scheduler.step(2.0).outs] == [1, 2]
+
+
 def test_the_prefix_is_found_in_full_blocks_and_never_the_last_token():
     scheduler = engine()
     scheduler.add(add(1, tokens=9), 0.0)

@@ -31,6 +31,22 @@ def test_one_step_reaches_every_sink_in_one_tick():
     in_rig(scenario)
 
 
+def test_first_tokens_of_a_step_go_first():
+    async def scenario(rig):
+        told = []
+        for name in ("a", "b"):
+            sink = rig.submit(name)
+            sink.on_step = sink.on_tokens = lambda *_, name=name: told.append(name)
+        old, new = rig.backend.ids("a")[0], rig.backend.ids("b")[0]
+        rig.backend.step(output(old, [7], cached=0))
+        await rig.settle()
+        rig.backend.step(output(old, [8]), output(new, [9], cached=0))
+        await rig.settle()
+        assert told == ["a", "b", "a"]
+
+    in_rig(scenario)
+
+
 def test_steps_that_arrive_together_are_one_to_each_sink():
     async def scenario(rig):
         a, b = rig.submit("a"), rig.submit("b")
