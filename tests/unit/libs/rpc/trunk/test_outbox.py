@@ -151,6 +151,14 @@ def test_a_good_end_goes_with_the_last_payload_and_a_bad_one_after_it():
         ]
 
 
+def test_a_call_has_one_part_in_a_message_and_its_next_payload_waits():
+    box = Outbox(LIMITS)
+    box.data(1, b"a" * 15)
+    box.data(1, b"b" * 15)
+    found = [[(f.data[:1], f.more) for f in message.frames] for message in drain(box)]
+    assert found == [[(b"a", True)], [(b"a", False), (b"b", True)], [(b"b", False)]]
+
+
 def test_a_long_payload_lets_others_pass_between_its_parts():
     box = Outbox(LIMITS)
     box.data(1, b"a" * 35)
