@@ -78,7 +78,17 @@ class RpcServer:
         await self.set_serving(serving=False)
         await server.start()
         self._server = server
+        if self._inside and settings.trunk_port is not None:
+            await self._open_door(settings.host, settings.trunk_port)
         return self.port
+
+    async def _open_door(self, host: str, port: int) -> None:
+        try:
+            await self._trunks.open_door(host, port)
+        except OSError as error:
+            await self.stop()
+            message = f"cannot listen on {host}:{port} for trunks ({error.strerror}): set another trunk_port"
+            raise PlatformError(Reason.INVALID_REQUEST, message) from error
 
     async def set_serving(self, *, serving: bool) -> None:
         """Answers health checks with SERVING or NOT_SERVING, for the whole server and each service."""
@@ -97,6 +107,7 @@ class RpcServer:
         `hand_over` asks trunk peers to move their streams elsewhere at once.
         """
         await self.set_serving(serving=False)
+        self._trunks.close_door()
         if self._server is not None:
             began = self._clock.monotonic()
             await self._trunks.drain(grace_seconds, hand_over=hand_over)
@@ -107,6 +118,7 @@ class RpcServer:
     async def stop(self) -> None:
         """Cuts what runs. A repeat does nothing."""
         server, self._server = self._server, None
+        self._trunks.close_door()
         if server is not None:
             await server.stop(None)
             await asyncio.sleep(0)

@@ -13,6 +13,7 @@ from libs.rpc.api import Channel, Handler
 from libs.rpc.dial import Transport, dial
 from libs.rpc.server import RpcServer
 from libs.rpc.settings import RpcServerSettings
+from libs.rpc.trunk.client import TrunkChannel
 from libs.rpc.trunk.limits import TrunkLimits
 from libs.testing.inmem import InMemoryChannel
 
@@ -37,8 +38,12 @@ class Served:
             await self.server.stop()
         await grpc_settled()
 
-    def dial(self, transport: Transport, *, token: str = TOKEN, identity: str = "gateway") -> Channel:
-        """A new channel; the caller closes it."""
+    def dial(
+        self, transport: Transport, *, token: str = TOKEN, identity: str = "gateway", sockets: bool = True
+    ) -> Channel:
+        """A new channel; the caller closes it. Without `sockets`, a trunk stays on its gRPC stream."""
+        if transport == "trunk" and not sockets:
+            return TrunkChannel(self.address, identity=identity, token=token, sockets=False)
         return dial(self.address, transport, identity=identity, token=token)
 
 

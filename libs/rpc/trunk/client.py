@@ -19,7 +19,8 @@ from libs.rpc.trunk.client_call import ClientCall
 from libs.rpc.trunk.deadlines import Deadlines
 from libs.rpc.trunk.gauges import TrunkGauges, Trunks, gauges_of
 from libs.rpc.trunk.limits import VERSION, TrunkLimits
-from libs.rpc.trunk.link import Link
+from libs.rpc.trunk.link import Link, Pipe
+from libs.rpc.trunk.sockets import FEATURE, SocketPipe, connect
 
 PATH = "/headrace.common.v1.TrunkService/Connect"
 _log = structlog.get_logger(__name__)
@@ -59,10 +60,13 @@ class TrunkChannel:
         limits: TrunkLimits | None = None,
         trunks: Trunks | None = None,
         jitter: Callable[[], float] = random.random,
+        sockets: bool = True,
     ) -> None:
+        """`sockets`: move the trunk to a plain connection where the peer offers one (sockets.py)."""
         self._address, self._identity, self._token = address, identity, token
         self._limits, self._jitter = limits or TrunkLimits(), jitter
         self._trunks = trunks or Trunks()
+        self._sockets = sockets
         self._calls: dict[int, ClientCall[Any]] = {}
         self._unsent: list[ClientCall[Any]] = []
         self._deadlines = Deadlines(lambda: [*self._calls.values(), *self._unsent])
@@ -210,22 +214,47 @@ class TrunkChannel:
                 return str(from_rpc_error(error).message), False
             except Exception as error:  # gRPC raises core errors too; a dial that fails must never end the redialling
                 return f"it did not answer the greeting ({type(error).__name__})", False
-            link = Link(
-                _CallPipe(call), self._limits, sends=ConnectRequest, receives=ConnectResponse, on_frame=self._on_frame
-            )
+            try:
+                pipe = await self._choose(call, hello)
+            except Exception as error:  # as above: the peer went while the way was being chosen
+                return f"it was lost after the greeting ({type(error).__name__})", False
+            link = Link(pipe, self._limits, sends=ConnectRequest, receives=ConnectResponse, on_frame=self._on_frame)
             link.payload_bytes_max = min(self._limits.payload_bytes, hello.payload_bytes_max or 2**32)
             self._link = link
             unsent, self._unsent = self._unsent, []
             for waiting in unsent:
                 self._send_open(link, waiting)
-            with self._trunks.entered("dialling", self.gauges):
-                return await link.run(), True
+            try:
+                with self._trunks.entered("dialling", self.gauges):
+                    return await link.run(), True
+            finally:
+                if isinstance(pipe, SocketPipe):
+                    pipe.close()
+
+    async def _choose(self, call: Any, hello: Hello) -> Pipe:
+        """Moves to a connection of its own where the server offers one and it can be reached."""
+        stream = _CallPipe(call)
+        if not hello.socket_port:
+            return stream
+        pipe = await connect(
+            self._address.rpartition(":")[0].strip("[]"),
+            hello.socket_port,
+            hello.socket_ticket,
+            message_bytes_max=4 * self._limits.message_bytes,
+            seconds=self._limits.connect_seconds,
+        )
+        if pipe is None:
+            _log.info("trunk stays on its stream", address=self._address, unreachable=hello.socket_port)
+        chosen = Hello(version=VERSION, features=[FEATURE] if pipe else [])
+        await stream.write(ConnectRequest(frames=[Frame(hello=chosen)]).SerializeToString())
+        return pipe or stream
 
     async def _greet(self, call: Any) -> Hello:
         hello = Hello(
             version=VERSION,
             identity=self._identity,
             token=self._token,
+            features=[FEATURE] if self._sockets else [],
             calls_max=self._limits.calls_max,
             payload_bytes_max=self._limits.payload_bytes,
         )

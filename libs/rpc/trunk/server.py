@@ -17,8 +17,9 @@ from libs.rpc.trunk.client import PATH
 from libs.rpc.trunk.deadlines import Deadlines
 from libs.rpc.trunk.gauges import Trunks, gauges_of
 from libs.rpc.trunk.limits import VERSION, TrunkLimits
-from libs.rpc.trunk.link import Link
+from libs.rpc.trunk.link import Link, Pipe
 from libs.rpc.trunk.server_call import ServerCall
+from libs.rpc.trunk.sockets import FEATURE, SocketDoor, SocketPipe
 
 _log = structlog.get_logger(__name__)
 
@@ -40,7 +41,7 @@ class _ContextPipe:
 class _Peer:
     """One accepted trunk and its calls."""
 
-    def __init__(self, pipe: _ContextPipe, identity: str, dispatcher: Dispatcher, limits: TrunkLimits) -> None:
+    def __init__(self, pipe: Pipe, identity: str, dispatcher: Dispatcher, limits: TrunkLimits) -> None:
         self.identity, self.dispatcher, self._limits = identity, dispatcher, limits
         self.calls: dict[int, ServerCall] = {}
         self.last_call = 0
@@ -122,6 +123,18 @@ class TrunkAcceptor(grpc.GenericRpcHandler):
         self._trunks = trunks or Trunks()
         self._peers: set[_Peer] = set()
         self._draining = False
+        self._door: SocketDoor | None = None
+
+    async def open_door(self, host: str, port: int) -> None:
+        """Lets trunks move to plain connections (sockets.py) on this port, 0 = any free one. Raises OSError."""
+        door = SocketDoor(4 * self._limits.message_bytes, self._limits.connect_seconds)
+        await door.open(host, port)
+        self._door = door
+
+    def close_door(self) -> None:
+        """Lets no further trunk in by a connection of its own. A repeat does nothing."""
+        if self._door is not None:
+            self._door.close()
 
     @property
     def open_calls(self) -> int:
@@ -135,8 +148,9 @@ class TrunkAcceptor(grpc.GenericRpcHandler):
         return grpc.stream_stream_rpc_method_handler(self._connect)
 
     async def _connect(self, _: Any, context: Any) -> None:
-        pipe = _ContextPipe(context)
-        hello = await self._greet(pipe, context)
+        stream = _ContextPipe(context)
+        hello, ticket = await self._greet(stream, context)
+        pipe = await self._chosen(stream, ticket, context) if ticket else stream
         peer = _Peer(pipe, self._dispatcher.identify(hello.identity), self._dispatcher, self._limits)
         peer.link.payload_bytes_max = min(self._limits.payload_bytes, hello.payload_bytes_max or 2**32)
         self._peers.add(peer)
@@ -149,9 +163,11 @@ class TrunkAcceptor(grpc.GenericRpcHandler):
         finally:
             self._peers.discard(peer)
             peer.lose()
+            if isinstance(pipe, SocketPipe):
+                pipe.close()
             peer.ended.set()
 
-    async def _greet(self, pipe: _ContextPipe, context: Any) -> Hello:
+    async def _hello(self, pipe: _ContextPipe, context: Any) -> Hello:
         try:
             async with asyncio.timeout(self._limits.connect_seconds * 5):
                 frames = list(ConnectRequest.FromString(await pipe.read() or b"").frames)
@@ -159,19 +175,39 @@ class TrunkAcceptor(grpc.GenericRpcHandler):
             frames = []
         if len(frames) != 1 or not frames[0].HasField("hello"):
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "a trunk begins with one Hello")
-        hello = frames[0].hello
+        return frames[0].hello
+
+    async def _chosen(self, stream: _ContextPipe, ticket: bytes, context: Any) -> Pipe:
+        """The connection that the peer has moved to, or its stream."""
+        assert self._door is not None  # noqa: S101 - it gave the ticket
+        try:
+            if FEATURE in (await self._hello(stream, context)).features:
+                return await self._door.enter(ticket)
+        except TimeoutError:
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, "nobody came with the trunk's ticket")
+        finally:
+            self._door.void(ticket)
+        return stream
+
+    async def _greet(self, pipe: _ContextPipe, context: Any) -> tuple[Hello, bytes]:
+        """The peer's greeting, and the ticket it was offered (empty = none)."""
+        hello = await self._hello(pipe, context)
         if not self._dispatcher.authentic(hello.token):
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, "the trunk needs the internal token of this install")
         if hello.version != VERSION:
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"trunk version {VERSION} is spoken here")
+        ticket = self._door.ticket() if self._door is not None and FEATURE in hello.features else b""
         own = Hello(
+            features=[FEATURE] if ticket else [],
+            socket_port=self._door.port if self._door is not None and ticket else 0,
+            socket_ticket=ticket,
             version=VERSION,
             identity=self._identity,
             calls_max=self._limits.calls_max,
             payload_bytes_max=self._limits.payload_bytes,
         )
         await pipe.write(ConnectResponse(frames=[Frame(hello=own)]).SerializeToString())
-        return hello
+        return hello, ticket
 
     async def drain(self, grace_seconds: float, *, hand_over: bool) -> None:
         """GoAway on every trunk; returns when their calls and then they have ended, or the grace is over.

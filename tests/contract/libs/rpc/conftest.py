@@ -69,8 +69,8 @@ class Neighbour:
 class Rig:
     """The neighbour, a way to reach it, and (over the wire) its server."""
 
-    def __init__(self, kind):
-        self.kind = kind
+    def __init__(self, kind, *, sockets=True):
+        self.kind, self.sockets = kind, sockets
         self.neighbour = Neighbour()
         self.served = None
         self.channel = None
@@ -81,7 +81,7 @@ class Rig:
             return self
         limits = TrunkLimits(starved_seconds=0.3, ping_seconds=0.1, silent_seconds=1.0, calls_max=50)
         self.served = await start(self.neighbour.handlers(), limits=limits)
-        self.channel = self.served.dial(self.kind)
+        self.channel = self.served.dial(self.kind, sockets=self.sockets)
         return self
 
     @property
@@ -109,13 +109,17 @@ def wire(request):
 
 @pytest.fixture
 def with_rig():
+    """Runs a scenario on a kind of channel; what a trunk promises, on both of its ways."""
+
     def run(kind, scenario):
-        async def whole():
-            async with Rig(kind) as rig:
+        async def whole(sockets):
+            async with Rig(kind, sockets=sockets) as rig:
                 async with asyncio.timeout(20):
                     return await scenario(rig)
 
-        return run_real(whole())
+        if kind == "trunk":
+            run_real(whole(sockets=False))
+        return run_real(whole(sockets=True))
 
     return run
 

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eheadrace/common/v1/trunk.proto\x12\x12headrace.common.v1\";\n\x0e\x43onnectRequest\x12)\n\x06\x66rames\x18\x01 \x03(\x0b\x32\x19.headrace.common.v1.Frame\"<\n\x0f\x43onnectResponse\x12)\n\x06\x66rames\x18\x01 \x03(\x0b\x32\x19.headrace.common.v1.Frame\"\xe3\x02\n\x05\x46rame\x12\x0c\n\x04\x63\x61ll\x18\x01 \x01(\r\x12*\n\x05hello\x18\x02 \x01(\x0b\x32\x19.headrace.common.v1.HelloH\x00\x12(\n\x04open\x18\x03 \x01(\x0b\x32\x18.headrace.common.v1.OpenH\x00\x12\x0e\n\x04\x64\x61ta\x18\x04 \x01(\x0cH\x00\x12\x10\n\x06\x63redit\x18\x05 \x01(\rH\x00\x12*\n\x05\x63lose\x18\x06 \x01(\x0b\x32\x19.headrace.common.v1.CloseH\x00\x12,\n\x06\x63\x61ncel\x18\x07 \x01(\x0b\x32\x1a.headrace.common.v1.CancelH\x00\x12(\n\x04ping\x18\x08 \x01(\x0b\x32\x18.headrace.common.v1.PingH\x00\x12-\n\x07go_away\x18\t \x01(\x0b\x32\x1a.headrace.common.v1.GoAwayH\x00\x12\x0c\n\x04more\x18\n \x01(\x08\x12\x0b\n\x03\x65nd\x18\x0b \x01(\x08\x42\x06\n\x04kind\"y\n\x05Hello\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x10\n\x08\x66\x65\x61tures\x18\x02 \x03(\t\x12\x10\n\x08identity\x18\x03 \x01(\t\x12\r\n\x05token\x18\x04 \x01(\t\x12\x11\n\tcalls_max\x18\x05 \x01(\r\x12\x19\n\x11payload_bytes_max\x18\x06 \x01(\r\"\xb6\x01\n\x04Open\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\x0f\n\x07payload\x18\x02 \x01(\x0c\x12\x0e\n\x06\x63redit\x18\x03 \x01(\r\x12\x12\n\ntimeout_ms\x18\x04 \x01(\r\x12\x38\n\x08metadata\x18\x05 \x03(\x0b\x32&.headrace.common.v1.Open.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x17\n\x05\x43lose\x12\x0e\n\x06status\x18\x01 \x01(\x0c\"\x08\n\x06\x43\x61ncel\"\x1f\n\x04Ping\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0b\n\x03\x61\x63k\x18\x02 \x01(\x08\">\n\x06GoAway\x12\x11\n\tlast_call\x18\x01 \x01(\r\x12\x11\n\thand_over\x18\x02 \x01(\x08\x12\x0e\n\x06reason\x18\x03 \x01(\t2f\n\x0cTrunkService\x12V\n\x07\x43onnect\x12\".headrace.common.v1.ConnectRequest\x1a#.headrace.common.v1.ConnectResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eheadrace/common/v1/trunk.proto\x12\x12headrace.common.v1\";\n\x0e\x43onnectRequest\x12)\n\x06\x66rames\x18\x01 \x03(\x0b\x32\x19.headrace.common.v1.Frame\"<\n\x0f\x43onnectResponse\x12)\n\x06\x66rames\x18\x01 \x03(\x0b\x32\x19.headrace.common.v1.Frame\"\xe3\x02\n\x05\x46rame\x12\x0c\n\x04\x63\x61ll\x18\x01 \x01(\r\x12*\n\x05hello\x18\x02 \x01(\x0b\x32\x19.headrace.common.v1.HelloH\x00\x12(\n\x04open\x18\x03 \x01(\x0b\x32\x18.headrace.common.v1.OpenH\x00\x12\x0e\n\x04\x64\x61ta\x18\x04 \x01(\x0cH\x00\x12\x10\n\x06\x63redit\x18\x05 \x01(\rH\x00\x12*\n\x05\x63lose\x18\x06 \x01(\x0b\x32\x19.headrace.common.v1.CloseH\x00\x12,\n\x06\x63\x61ncel\x18\x07 \x01(\x0b\x32\x1a.headrace.common.v1.CancelH\x00\x12(\n\x04ping\x18\x08 \x01(\x0b\x32\x18.headrace.common.v1.PingH\x00\x12-\n\x07go_away\x18\t \x01(\x0b\x32\x1a.headrace.common.v1.GoAwayH\x00\x12\x0c\n\x04more\x18\n \x01(\x08\x12\x0b\n\x03\x65nd\x18\x0b \x01(\x08\x42\x06\n\x04kind\"\xa5\x01\n\x05Hello\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x10\n\x08\x66\x65\x61tures\x18\x02 \x03(\t\x12\x10\n\x08identity\x18\x03 \x01(\t\x12\r\n\x05token\x18\x04 \x01(\t\x12\x11\n\tcalls_max\x18\x05 \x01(\r\x12\x19\n\x11payload_bytes_max\x18\x06 \x01(\r\x12\x13\n\x0bsocket_port\x18\x07 \x01(\r\x12\x15\n\rsocket_ticket\x18\x08 \x01(\x0c\"\xb6\x01\n\x04Open\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\x0f\n\x07payload\x18\x02 \x01(\x0c\x12\x0e\n\x06\x63redit\x18\x03 \x01(\r\x12\x12\n\ntimeout_ms\x18\x04 \x01(\r\x12\x38\n\x08metadata\x18\x05 \x03(\x0b\x32&.headrace.common.v1.Open.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x17\n\x05\x43lose\x12\x0e\n\x06status\x18\x01 \x01(\x0c\"\x08\n\x06\x43\x61ncel\"\x1f\n\x04Ping\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0b\n\x03\x61\x63k\x18\x02 \x01(\x08\">\n\x06GoAway\x12\x11\n\tlast_call\x18\x01 \x01(\r\x12\x11\n\thand_over\x18\x02 \x01(\x08\x12\x0e\n\x06reason\x18\x03 \x01(\t2f\n\x0cTrunkService\x12V\n\x07\x43onnect\x12\".headrace.common.v1.ConnectRequest\x1a#.headrace.common.v1.ConnectResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,20 +39,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CONNECTRESPONSE']._serialized_end=175
   _globals['_FRAME']._serialized_start=178
   _globals['_FRAME']._serialized_end=533
-  _globals['_HELLO']._serialized_start=535
-  _globals['_HELLO']._serialized_end=656
-  _globals['_OPEN']._serialized_start=659
-  _globals['_OPEN']._serialized_end=841
-  _globals['_OPEN_METADATAENTRY']._serialized_start=794
-  _globals['_OPEN_METADATAENTRY']._serialized_end=841
-  _globals['_CLOSE']._serialized_start=843
-  _globals['_CLOSE']._serialized_end=866
-  _globals['_CANCEL']._serialized_start=868
-  _globals['_CANCEL']._serialized_end=876
-  _globals['_PING']._serialized_start=878
-  _globals['_PING']._serialized_end=909
-  _globals['_GOAWAY']._serialized_start=911
-  _globals['_GOAWAY']._serialized_end=973
-  _globals['_TRUNKSERVICE']._serialized_start=975
-  _globals['_TRUNKSERVICE']._serialized_end=1077
+  _globals['_HELLO']._serialized_start=536
+  _globals['_HELLO']._serialized_end=701
+  _globals['_OPEN']._serialized_start=704
+  _globals['_OPEN']._serialized_end=886
+  _globals['_OPEN_METADATAENTRY']._serialized_start=839
+  _globals['_OPEN_METADATAENTRY']._serialized_end=886
+  _globals['_CLOSE']._serialized_start=888
+  _globals['_CLOSE']._serialized_end=911
+  _globals['_CANCEL']._serialized_start=913
+  _globals['_CANCEL']._serialized_end=921
+  _globals['_PING']._serialized_start=923
+  _globals['_PING']._serialized_end=954
+  _globals['_GOAWAY']._serialized_start=956
+  _globals['_GOAWAY']._serialized_end=1018
+  _globals['_TRUNKSERVICE']._serialized_start=1020
+  _globals['_TRUNKSERVICE']._serialized_end=1122
 # @@protoc_insertion_point(module_scope)

@@ -45,20 +45,24 @@ class Frame(_message.Message):
     def __init__(self, call: _Optional[int] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., open: _Optional[_Union[Open, _Mapping]] = ..., data: _Optional[bytes] = ..., credit: _Optional[int] = ..., close: _Optional[_Union[Close, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., go_away: _Optional[_Union[GoAway, _Mapping]] = ..., more: _Optional[bool] = ..., end: _Optional[bool] = ...) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ("version", "features", "identity", "token", "calls_max", "payload_bytes_max")
+    __slots__ = ("version", "features", "identity", "token", "calls_max", "payload_bytes_max", "socket_port", "socket_ticket")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     FEATURES_FIELD_NUMBER: _ClassVar[int]
     IDENTITY_FIELD_NUMBER: _ClassVar[int]
     TOKEN_FIELD_NUMBER: _ClassVar[int]
     CALLS_MAX_FIELD_NUMBER: _ClassVar[int]
     PAYLOAD_BYTES_MAX_FIELD_NUMBER: _ClassVar[int]
+    SOCKET_PORT_FIELD_NUMBER: _ClassVar[int]
+    SOCKET_TICKET_FIELD_NUMBER: _ClassVar[int]
     version: int
     features: _containers.RepeatedScalarFieldContainer[str]
     identity: str
     token: str
     calls_max: int
     payload_bytes_max: int
-    def __init__(self, version: _Optional[int] = ..., features: _Optional[_Iterable[str]] = ..., identity: _Optional[str] = ..., token: _Optional[str] = ..., calls_max: _Optional[int] = ..., payload_bytes_max: _Optional[int] = ...) -> None: ...
+    socket_port: int
+    socket_ticket: bytes
+    def __init__(self, version: _Optional[int] = ..., features: _Optional[_Iterable[str]] = ..., identity: _Optional[str] = ..., token: _Optional[str] = ..., calls_max: _Optional[int] = ..., payload_bytes_max: _Optional[int] = ..., socket_port: _Optional[int] = ..., socket_ticket: _Optional[bytes] = ...) -> None: ...
 
 class Open(_message.Message):
     __slots__ = ("method", "payload", "credit", "timeout_ms", "metadata")
