@@ -16,6 +16,7 @@ from typing import Any
 from libs.chat_template.files import SpecialToken
 from libs.chat_template.rendered import Rendered, Run
 
+_TRIES = 100
 _OPEN, _SHUT = "\ue000", "\ue001"  # private use: no tokenizer, template or JSON encoder changes them
 
 
@@ -32,7 +33,7 @@ class SpecialSplitter:
         self.suffixes = _by_first_char({name[-k:] for name in names for k in range(1, len(name))})
         self.longest = max(map(len, names), default=0)
         self.swallows = any(s.lstrip or s.rstrip for s in specials)
-        self.nonce = random_hex(8)
+        self.nonce = _without(self.pattern, random_hex)
 
     def ends_in_prefix(self, text: str) -> int:
         """Length of the longest proper prefix of a special token at the end of `text`."""
@@ -98,6 +99,12 @@ class Masker:
     def _mark(self, text: str) -> str:
         self._masked.append(text)
         return f"{_OPEN}{self._of.nonce}{len(self._masked) - 1}{_SHUT}"
+
+
+def _without(pattern: re.Pattern[str], random_hex: Callable[[int], str]) -> str:
+    """A nonce that holds no control token: text is split at those before its marks are taken back."""
+    nonces = (random_hex(8) for _ in range(_TRIES))
+    return next((nonce for nonce in nonces if not pattern.search(nonce)), None) or random_hex(8)
 
 
 def _by_first_char(strings: set[str]) -> dict[str, list[str]]:

@@ -115,3 +115,11 @@ def test_any_text_comes_back_and_forges_nothing(files, tokenizer, texts):
     assert rendered.text == expected
     ids = unpack(encoder.encode(rendered).packed)
     assert tokenizer.decode(ids, skip_special_tokens=False) == expected
+
+
+def test_a_nonce_holds_no_control_token():
+    nonces = iter(["9ab9", "ab", "1234"])
+    splitter = SpecialSplitter([SpecialToken("ab", 1)], random_hex=lambda _n: next(nonces))
+    assert splitter.nonce == "1234"
+    masker = Masker(splitter)
+    assert splitter.split(masker.mask("x ab y"), masker).text == "x ab y"
