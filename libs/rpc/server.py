@@ -84,7 +84,7 @@ class RpcServer:
 
     async def _open_door(self, host: str, port: int) -> None:
         try:
-            await self._trunks.open_door(host, port)
+            await self._trunks.open_door(host.strip("[]"), port)
         except OSError as error:
             await self.stop()
             message = f"cannot listen on {host}:{port} for trunks ({error.strerror}): set another trunk_port"

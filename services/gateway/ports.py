@@ -44,6 +44,10 @@ class Router(Protocol):
         """Workers for this prompt, best first. A repeat does no harm."""
         ...
 
+    def forget(self, query: PlaceQuery) -> None:
+        """A worker of the query's plan has failed: what is remembered of it is void. Never blocks or raises."""
+        ...
+
 
 class Workers(Protocol):
     """Calls to inference workers, by the address a plan names."""

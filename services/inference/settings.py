@@ -46,7 +46,7 @@ class InferenceSettings(ServiceSettings):
     service: ClassVar[str] = "inference"
 
     # Unique among the workers of an installation: logs, traces and x-headrace-worker carry it.
-    name: str = Field(default="inference-0", min_length=1, max_length=63)
+    name: str = Field(default="inference-0", min_length=1, max_length=63, pattern=r"^[A-Za-z0-9._:-]+$")
     rpc: RpcServerSettings = RpcServerSettings(port=8111)
     engine: EngineSettings = EngineSettings()
     model: ModelSettings = ModelSettings()

@@ -246,7 +246,12 @@ class TrunkChannel:
         if pipe is None:
             _log.info("trunk stays on its stream", address=self._address, unreachable=hello.socket_port)
         chosen = Hello(version=VERSION, features=[FEATURE] if pipe else [])
-        await stream.write(ConnectRequest(frames=[Frame(hello=chosen)]).SerializeToString())
+        try:
+            await stream.write(ConnectRequest(frames=[Frame(hello=chosen)]).SerializeToString())
+        except BaseException:
+            if pipe is not None:
+                pipe.close()
+            raise
         return pipe or stream
 
     async def _greet(self, call: Any) -> Hello:

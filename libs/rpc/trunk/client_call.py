@@ -104,6 +104,7 @@ class ClientCall(Generic[Res]):
             if self._assembly is not None or frame.more:
                 payload = self._join(frame.data, more=frame.more)
             if payload is not None:
+                self._assembly = None
                 self._ready.append(self._parse(payload))
                 self._ready_bytes += len(payload)
         except PlatformError as error:

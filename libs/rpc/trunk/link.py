@@ -16,17 +16,18 @@ from libs.rpc.trunk.outbox import Outbox
 # (new requests, writes), or a step would hold up all of them; the time is looked at every so many frames.
 _TURN_SECONDS = 0.001
 _LOOK_EVERY = 16
+_LAST_FRAMES_SECONDS = 1.0
 
 
 class Pipe(Protocol):
-    """The gRPC stream under a link, in bytes. `read` returns None at the end; both may raise what gRPC raises."""
+    """What is under a link: a gRPC stream, or a plain connection. Both methods may raise whatever tells of a loss."""
 
     async def read(self) -> bytes | None:
-        """The next message."""
+        """The next message; None at the end."""
         ...
 
     async def write(self, data: bytes) -> None:
-        """One message; returns when gRPC has taken it."""
+        """One message; returns when it has been taken."""
         ...
 
 
@@ -78,6 +79,9 @@ class Link:
         tasks = [asyncio.ensure_future(job()) for job in jobs]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            reader, writer, _ = tasks
+            if writer in done and not self._finishing:  # lost, and what came before the loss counts
+                await asyncio.wait([reader], timeout=_LAST_FRAMES_SECONDS)
             return _reason(next(iter(done)))
         finally:
             self.lost = True

@@ -206,7 +206,12 @@ class TrunkAcceptor(grpc.GenericRpcHandler):
             calls_max=self._limits.calls_max,
             payload_bytes_max=self._limits.payload_bytes,
         )
-        await pipe.write(ConnectResponse(frames=[Frame(hello=own)]).SerializeToString())
+        try:
+            await pipe.write(ConnectResponse(frames=[Frame(hello=own)]).SerializeToString())
+        except BaseException:
+            if self._door is not None:
+                self._door.void(ticket)
+            raise
         return hello, ticket
 
     async def drain(self, grace_seconds: float, *, hand_over: bool) -> None:

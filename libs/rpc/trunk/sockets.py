@@ -20,6 +20,7 @@ _LENGTH = struct.Struct("<I")
 # What may wait here for the link before the peer has to.
 _WAITING_BYTES_MAX = 8 * 1024 * 1024
 _WRITE_BUFFER_BYTES = 256 * 1024
+_LINGER_SECONDS = 1.0
 
 
 class SocketPipe(asyncio.Protocol):
@@ -33,6 +34,7 @@ class SocketPipe(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._reader: asyncio.Future[None] | None = None
         self._writer: asyncio.Future[None] | None = None
+        self._linger: asyncio.TimerHandle | None = None
         self._paused = False
         self._ended: Exception | None = None
         self._over = False
@@ -49,8 +51,8 @@ class SocketPipe(asyncio.Protocol):
         while len(buffer) - at >= 4:
             size = _LENGTH.unpack_from(buffer, at)[0]
             if size > self._message_bytes_max:
-                self._end(ConnectionError(f"a message of {size} bytes is over the limit"))
                 self.close()
+                self._end(ConnectionError(f"a message of {size} bytes is over the limit"))
                 return
             end = at + 4 + size
             if len(buffer) < end:
@@ -69,6 +71,8 @@ class SocketPipe(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio.Protocol. What has come can still be read."""
+        if self._linger is not None:
+            self._linger.cancel()
         self._end(exc)
 
     def pause_writing(self) -> None:
@@ -118,9 +122,10 @@ class SocketPipe(asyncio.Protocol):
             await self._writer
 
     def close(self) -> None:
-        """Closes once what was written is out. A repeat does nothing."""
-        if self._transport is not None:
+        """Closes once what was written is out, or a second later: a peer that hangs takes nothing. Repeats are fine."""
+        if self._transport is not None and self._linger is None and not self._over:
             self._transport.close()
+            self._linger = asyncio.get_running_loop().call_later(_LINGER_SECONDS, self._transport.abort)
 
 
 class SocketDoor:
@@ -195,6 +200,8 @@ class _Visitor(SocketPipe):
             self._patience.cancel()
         if self._door.admit(message, self):
             self._inside, self._message_bytes_max = True, self._door.message_bytes_max
+            if self._transport is not None:
+                self._transport.write(_LENGTH.pack(len(message)) + message)  # the caller moves when it sees it back
         else:
             self.close()
 
@@ -205,12 +212,19 @@ class _Visitor(SocketPipe):
 
 
 async def connect(host: str, port: int, ticket: bytes, *, message_bytes_max: int, seconds: float) -> SocketPipe | None:
-    """The dialling side's connection to a peer's door; None when it cannot be had in that time."""
+    """The dialling side's connection to a peer's door; None when it is not let in within that time.
+
+    It must see its ticket back: a connection that was made may have ended at another process, or at a silent proxy.
+    """
     loop = asyncio.get_running_loop()
+    pipe = SocketPipe(message_bytes_max)
     try:
         async with asyncio.timeout(seconds):
-            _, pipe = await loop.create_connection(lambda: SocketPipe(message_bytes_max), host, port)
+            await loop.create_connection(lambda: pipe, host, port)
+            await pipe.write(ticket)
+            if await pipe.read() == ticket:
+                return pipe
     except (OSError, TimeoutError):
-        return None
-    await pipe.write(ticket)
-    return pipe
+        pass
+    pipe.close()
+    return None

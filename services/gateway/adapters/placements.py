@@ -18,6 +18,7 @@ from services.gateway.domain.plan import PlaceQuery, Plan
 from services.gateway.ports import Metadata, Router
 
 BOUND = "bound"
+_Key = tuple[str, str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ class RememberingRouter:
         self._version = catalog_version
         self._clock = clock
         self._limits = limits
-        self._kept: OrderedDict[tuple[str, str, str, str], _Kept] = OrderedDict()
+        self._kept: OrderedDict[_Key, _Kept] = OrderedDict()
         self._placements = registry.counter(
             "headrace_gateway_placements_total",
             "Plans that calls started with, by where they came from.",
@@ -68,7 +69,7 @@ class RememberingRouter:
 
     async def place(self, query: PlaceQuery, *, timeout: float, metadata: Metadata) -> Plan:
         """See ports.Router. A call that has failed somewhere (`exclude_workers`) always asks."""
-        key = (query.tenant, query.session, query.model, query.model_digest)
+        key = _key_of(query)
         kept = self._kept.get(key) if query.session else None
         if kept is not None:
             if not query.exclude_workers and kept.catalog == self._version() and kept.until > self._clock.monotonic():
@@ -83,13 +84,21 @@ class RememberingRouter:
             self._keep(key, _Kept(plan, version, self._clock.monotonic() + self._limits.keep_seconds))
         return plan
 
-    def _keep(self, key: tuple[str, str, str, str], kept: _Kept) -> None:
+    def forget(self, query: PlaceQuery) -> None:
+        """See ports.Router."""
+        self._kept.pop(_key_of(query), None)
+
+    def _keep(self, key: _Key, kept: _Kept) -> None:
         self._kept[key] = kept
         if len(self._kept) > self._limits.sessions_max:
             self._kept.popitem(last=False)
 
 
 _REMEMBERED, _ASKED = PlacementLabels("remembered"), PlacementLabels("router")
+
+
+def _key_of(query: PlaceQuery) -> _Key:
+    return (query.tenant, query.session, query.model, query.model_digest)
 
 
 def _settled(plan: Plan) -> bool:

@@ -54,6 +54,9 @@ class RpcRouter:
             raise as_router_error(error) from error
         return convert.plan(response)
 
+    def forget(self, query: PlaceQuery) -> None:
+        """See ports.Router; nothing is remembered here."""
+
 
 def as_router_error(error: PlatformError) -> PlatformError:
     """What a failure on the way to the router means for a client: no work began anywhere."""

@@ -4,8 +4,9 @@ ASGI tells of a lost client through `receive`, which would cost a task per reque
 reader has not read. uvicorn takes the protocol class as a setting; this one adds exactly that and shapes its own 400.
 
 The `try_` methods write what uvicorn's `send` would, without a coroutine and a dictionary per message, and head and
-body in one write. Their headers come from this code or were checked (session ids), so they are not looked through
-again. False: nothing was written, and `send` must do it (it waits for a slow reader, or the case is a rare one).
+body in one write. Their headers come from this code or were checked (session ids, names of workers), so they are not
+looked through again. False: nothing was written, and `send` must do it (it waits for a slow reader, or the case is a
+rare one).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from services.gateway.api.headers import Headers
 from services.gateway.wire.openai_errors import error_body, from_status
@@ -39,6 +40,8 @@ class Connection(HttpToolsProtocol):
     limits = ConnectionLimits()
     # Loop time since which the head of a request is awaited; None while none is.
     head_awaited_since: float | None = None
+    # The request that is being answered; `cycle` is the last one whose head has come, which may have to wait for it.
+    running: RequestResponseCycle
     # True once the client is gone.
     lost = False
     # Called once when the client goes away; the route that runs sets and clears it.
@@ -67,9 +70,23 @@ class Connection(HttpToolsProtocol):
         self.head_awaited_since = None
         super().on_headers_complete()
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self.running = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def on_response_complete(self) -> None:
+        """The next head is awaited, whatever comes instead: uvicorn's timer for idle connections stops at any byte."""
+        self.head_awaited_since = self.loop.time()
+        super().on_response_complete()
+
     def look(self, now: float) -> None:
-        """Cuts a client that has begun a request, or connected, and does not send the head. `now` is loop time."""
-        if self.head_awaited_since is not None and now - self.head_awaited_since > self.limits.header_seconds:
+        """Cuts a client that sends no head: at first, behind an answer, or not to its end. `now` is loop time."""
+        since = self.head_awaited_since
+        if since is None or now - since <= self.limits.header_seconds:
+            return
+        if (
+            self.cycle is None or self.running.response_complete
+        ):  # who waits for an answer may be slow with the next head
             self.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -82,11 +99,11 @@ class Connection(HttpToolsProtocol):
     @property
     def receiving(self) -> bool:
         """True while a part of the request's body is still to come."""
-        return bool(self.cycle.more_body)
+        return bool(self.running.more_body)
 
     def whole_body(self) -> bytes:
         """The body of a request that is no longer `receiving`, once."""
-        body, self.cycle.body = bytes(self.cycle.body), bytearray()
+        body, self.running.body = bytes(self.running.body), bytearray()
         return body
 
     def listen(self) -> None:
@@ -102,8 +119,10 @@ class Connection(HttpToolsProtocol):
 
     def try_begin(self, headers: Headers, chunk: bytes, *, last: bool) -> bool:
         """Begins a 200 of unknown length: head and first chunk (and the end with the `last` one) in one write."""
-        cycle = self.cycle
-        if self.flow.write_paused or self.lost or cycle.waiting_for_100_continue or self.scope["http_version"] != "1.1":
+        cycle = self.running
+        if self.flow.write_paused or self.lost or cycle.waiting_for_100_continue:
+            return False
+        if cycle.scope["http_version"] != "1.1":
             return False
         cycle.response_started = cycle.chunked_encoding = True
         head, end = self._head(200, headers), _END if last else b""
@@ -122,7 +141,7 @@ class Connection(HttpToolsProtocol):
 
     def try_whole(self, status: int, headers: Headers, body: bytes) -> bool:
         """Writes a whole answer in one go."""
-        cycle = self.cycle
+        cycle = self.running
         if self.flow.write_paused or self.lost or cycle.response_started or cycle.waiting_for_100_continue:
             return False
         cycle.response_started = True
@@ -136,13 +155,13 @@ class Connection(HttpToolsProtocol):
             parts += (name, b": ", value, b"\r\n")
         for name, value in headers:
             parts += (name, b": ", value, b"\r\n")
-        if not self.cycle.keep_alive:
+        if not self.running.keep_alive:
             parts.append(b"connection: close\r\n")
         return b"".join(parts)
 
     def _completed(self) -> None:
         """What uvicorn's `send` does after the last byte of an answer."""
-        cycle = self.cycle
+        cycle = self.running
         cycle.response_complete = True
         cycle.message_event.set()
         if not cycle.keep_alive:

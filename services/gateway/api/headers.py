@@ -27,10 +27,15 @@ def answer_headers(started: Started) -> Headers:
     """What is true of an answer, streamed or whole."""
     return [
         (b"x-request-id", started.request_id.encode()),
-        (b"x-headrace-worker", started.worker.encode("utf-8", "replace")),
+        (b"x-headrace-worker", _name(started.worker)),
         (b"x-headrace-cached-tokens", b"%d" % started.cached_tokens),
         *_session(started.session_id, started.session_source),
     ]
+
+
+def _name(worker: str) -> bytes:
+    """A worker says its own name; a line feed in it would be a header of its own."""
+    return worker.encode("utf-8", "replace") if worker.isprintable() else b"unprintable"
 
 
 def _session(session_id: str, source: str) -> Headers:

@@ -101,7 +101,7 @@ class StreamedAnswer:
         chunk = self._stream.plain(response, text)
         if chunk is None or (chunk and not self._connection.try_write(chunk)):
             return False
-        self._sends += 1
+        self._sends += bool(chunk)  # text that is held back is silence to the client, and may need a ping
         return True
 
     async def break_off(self, error: PlatformError | asyncio.CancelledError) -> None:

@@ -123,6 +123,8 @@ class Run:
         if candidate is not None:
             past = PastAttempt(candidate.worker, candidate.address, candidate.boot_id, outcome, error.reason)
             self.attempts.add(past)
+        if outcome is not Outcome.FINAL:
+            self._candidates.failed()
 
     def _forget_attempt(self) -> None:
         self.stale += self.delivered.stale

@@ -55,6 +55,11 @@ class Candidates:
             await self._plan()
         return self._queue.popleft()
 
+    def failed(self) -> None:
+        """A worker of the plan did not do: the next call of the session is to be placed anew."""
+        if self._query is not None:
+            self._router.forget(self._query)
+
     async def probe(self) -> None:
         """Finds out which of the lost workers still live, and writes it into the history."""
         unknown = self._attempts.unknown()

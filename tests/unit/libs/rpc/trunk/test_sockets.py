@@ -27,6 +27,9 @@ class Transport:
     def close(self):
         self.closed = True
 
+    def abort(self):
+        self.closed = True
+
     def pause_reading(self):
         self.reading = False
 
@@ -215,5 +218,43 @@ def test_a_door_that_is_not_there_gives_no_connection():
         door = await opened()
         door.close()
         assert await connect("127.0.0.1", door.port, b"t" * 16, message_bytes_max=LIMIT, seconds=1) is None
+
+    run_real(scenario())
+
+
+@pytest.mark.parametrize("answer", [b"", framed(b"x" * TICKET_BYTES)], ids=["silence", "another's ticket"])
+def test_a_connection_that_ends_at_somebody_else_is_none(answer):
+    async def scenario():
+        async def other(reader, writer):
+            writer.write(answer)
+            await reader.read()
+            writer.close()
+
+        server = await asyncio.start_server(other, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        assert await connect("127.0.0.1", port, b"t" * TICKET_BYTES, message_bytes_max=LIMIT, seconds=0.2) is None
+        server.close()
+
+    run_real(scenario())
+
+
+def test_a_closed_connection_whose_peer_takes_nothing_is_dropped_after_a_moment(monkeypatch):
+    monkeypatch.setattr("libs.rpc.trunk.sockets._LINGER_SECONDS", 0.1)
+
+    async def scenario():
+        door = await opened(seconds=5)
+        reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+        ticket = door.ticket()
+        writer.write(framed(ticket))
+        pipe = await door.enter(ticket)
+        writing = asyncio.ensure_future(pipe.write(b"x" * (32 << 20)))  # more than all buffers hold
+        await asyncio.sleep(0.05)
+        pipe.close()
+        await asyncio.wait_for(writing, 2)
+        with pytest.raises(ConnectionError):
+            await pipe.write(b"y")
+        writer.close()
+        door.close()
+        assert reader is not None
 
     run_real(scenario())

@@ -80,6 +80,19 @@ def test_a_change_among_the_workers_a_failure_and_time_end_it():
     run(scenario())
 
 
+def test_a_failure_that_the_plans_spare_made_good_ends_it_too():
+    async def scenario():
+        scene = Scene(Router())
+        await scene.place()
+        scene.remembering.forget(replace(QUERY, session="s2"))
+        assert await scene.place() == "w1"
+        scene.remembering.forget(QUERY)
+        scene.remembering.forget(QUERY)
+        assert await scene.place() == "w2"
+
+    run(scenario())
+
+
 @pytest.mark.parametrize("router", [Router("rendezvous"), Router("spare"), Router(uncertain=True)])
 def test_only_a_settled_binding_is_remembered(router):
     async def scenario():

@@ -79,3 +79,19 @@ def test_a_delta_past_the_iterator_waits_its_turn_behind_a_ping_and_a_slow_reade
     numbers = [int(c["choices"][0]["delta"]["content"].split()[0]) for c in chunks[:-1]]
     assert numbers == list(range(count))
     assert b": ping" in reply.body
+
+
+def test_text_that_is_held_back_is_silence_and_brings_pings(wire):
+    def script(request, request_id):
+        yield [started(request, request_id), delta("x")]
+        for _ in range(20):
+            yield 0.02
+            yield passing("")
+        yield [Delta(GenerateResponse(finish=FINISH_REASON_STOP)), ended(request)]
+
+    async def scenario():
+        limits = ChatRouteLimits(times=StreamTimes(ping=0.05))
+        async with public_face(ScriptedPipeline(script), limits=limits) as face:
+            return await wire.post(face.port, {"stream": True})
+
+    assert b": ping" in run_real(scenario()).body
