@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +19,7 @@ from services.inference.domain.model import PrefixStability
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json")
 PART_BYTES = 256 * 1024
 _WEIGHTS = ("*.safetensors", "*.bin", "*.gguf")
-_SAMPLE_BYTES = 1 << 20
+_READERS = 8
 
 
 @dataclass(frozen=True)
@@ -77,21 +78,24 @@ def tokenizer_digest(files: Mapping[str, bytes]) -> str:
 def model_digest(path: Path, tokenizer: str, adapters: tuple[str, ...]) -> str:
     """SHA-256 over weights, config, tokenizer, template and adapters, hex.
 
-    Of a weights file its size, first and last MiB count: its header names every tensor, and reading 100 GB at each
-    start would take minutes.
+    Every byte counts: two tunings of a model may differ in a few layers only, and a stream must not go on with the
+    other one. Files are read side by side (about 1.5 GB/s and core), and the engine finds them in the page cache.
     """
     digest = hashlib.sha256(tokenizer.encode())
     config = path / "config.json"
     if config.is_file():
         digest.update(config.read_bytes())
-    for weights in sorted(found for pattern in _WEIGHTS for found in path.glob(pattern)):
-        digest.update(f"{weights.name}\0{weights.stat().st_size}\0".encode())
-        with weights.open("rb") as file:
-            digest.update(file.read(_SAMPLE_BYTES))
-            file.seek(max(0, weights.stat().st_size - _SAMPLE_BYTES))
-            digest.update(file.read())
+    weights = sorted(found for pattern in _WEIGHTS for found in path.glob(pattern))
+    with ThreadPoolExecutor(_READERS, thread_name_prefix="model-digest") as pool:
+        for file, content in zip(weights, pool.map(_sha256, weights), strict=True):
+            digest.update(f"{file.name}\0".encode() + content)
     digest.update("\0".join(adapters).encode())
     return digest.hexdigest()
+
+
+def _sha256(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
 
 
 _ANSWERS = ("Blue, because of Rayleigh scattering.", "<think>\nAn easy one.\n</think>\n\nBlue.")

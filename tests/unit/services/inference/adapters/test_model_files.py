@@ -24,12 +24,13 @@ def test_the_same_files_have_the_same_digests_and_any_change_another(tmp_path):
     assert loaded(tmp_path / "c", adapters=("lora",)).model_digest != one.model_digest
 
 
-def test_weights_count_by_size_beginning_and_end(tmp_path):
+@pytest.mark.parametrize("at", [0, 3 << 19, -1])
+def test_every_byte_of_the_weights_counts(tmp_path, at):
     big = bytearray(3 << 20)
     path = write_model(tmp_path)
     (path / "model.safetensors").write_bytes(big)
     one = ModelFiles.load(path).model_digest
-    big[-1] = 1
+    big[at] = 1
     (path / "model.safetensors").write_bytes(big)
     assert ModelFiles.load(path).model_digest != one
 
