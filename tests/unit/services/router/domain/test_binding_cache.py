@@ -1,4 +1,4 @@
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from services.router.domain.binding import Binding, SessionKey
@@ -30,6 +30,7 @@ def test_the_idle_go_and_the_used_stay():
     assert len(cache) == 1
 
 
+@example([("put", n, 0) for n in range(6)])
 @given(st.lists(st.tuples(st.sampled_from(["put", "get", "sweep"]), st.integers(0, 6), st.integers(0, 2))))
 def test_it_never_grows_past_its_size_and_counts_what_it_holds(steps):
     cache = BindingCache(4, 5.0)
