@@ -3,7 +3,9 @@
 The engine is simulated at 0 ms in a child process of the worker, as vLLM's is, and is not counted; neither are the
 generator and the mock. Key checked, explicit session, two messages, about 100 prompt tokens, every prompt another one.
 Rows: `request` = 1 token out, 64 callers; `frame` = 64 tokens out, 64 callers in a closed loop; `paced` = 500 streams
-at 20 ms per frame. Rounds alternate between the two systems; figures are medians over rounds, with the ratio.
+at 20 ms per frame. A frame is one token: an engine that outruns its reader gets several into one event, and the
+generator counts each token's stamp, as it counts each frame of the mock however Envoy cuts them. Rounds alternate
+between the two systems; figures are medians over rounds, with the ratio.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ class RpcServerSettings(BaseModel):
     port: int = Field(default=0, ge=0, le=65535)
     # Where trunks move to a plain connection, which costs a third of a gRPC stream; 0 = any free port, to be fixed
     # where a firewall stands between the services. None keeps them on their stream, and so does a port out of reach.
+    # Of no effect on a public port, which takes no trunks.
     trunk_port: int | None = Field(default=0, ge=0, le=65535)
     # Lets grpcurl list methods; off on public ports unless asked for.
     reflection: bool = False

@@ -226,5 +226,8 @@ async def connect(host: str, port: int, ticket: bytes, *, message_bytes_max: int
                 return pipe
     except (OSError, TimeoutError):
         pass
+    except BaseException:  # the channel is being closed
+        pipe.close()
+        raise
     pipe.close()
     return None

@@ -166,7 +166,8 @@ class Calls:
         """Hands the outputs of engine steps to their sinks; outputs of aborted requests are dropped.
 
         Steps that have arrived together are one to a sink: it has all the tokens, and nothing waits for more of them.
-        First tokens of a step go first: hundreds of others before them would be felt as time to the first token.
+        First tokens of a step that came alone go first: hundreds of others before them would be felt as time to the
+        first token.
         """
         if len(steps) == 1:
             for output in sorted(steps[0], key=_has_begun):

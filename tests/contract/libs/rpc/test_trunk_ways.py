@@ -2,16 +2,20 @@
 
 import asyncio
 import contextlib
+import socket
 
+import grpc.aio
 import pytest
+from headrace.common.v1.trunk_pb2 import ConnectRequest, Frame, Hello
 from headrace.inference.v1 import inference_pb2 as pb
 
 from libs.clock import SystemClock
 from libs.errors import PlatformError, Reason
 from libs.rpc.server import RpcServer
 from libs.rpc.settings import RpcServerSettings
-from libs.rpc.trunk.client import TrunkChannel
-from libs.rpc.trunk.sockets import SocketPipe
+from libs.rpc.trunk.client import PATH, TrunkChannel
+from libs.rpc.trunk.limits import VERSION
+from libs.rpc.trunk.sockets import FEATURE, SocketPipe
 from libs.testing.loop import run_real
 
 TOKEN = "contract-token"
@@ -23,9 +27,9 @@ async def served(neighbour, **settings):
     return server
 
 
-async def way(neighbour, server, **options):
+async def way(neighbour, server, host="127.0.0.1", **options):
     """Whether a call's trunk went over a connection of its own."""
-    channel = TrunkChannel(f"127.0.0.1:{server.port}", identity="gateway", token=TOKEN, **options)
+    channel = TrunkChannel(f"{host}:{server.port}", identity="gateway", token=TOKEN, **options)
     try:
         assert (await channel.call(neighbour.count, pb.CountRequest(model="four"), timeout=5)).tokens == 4
         return isinstance(channel._link._pipe, SocketPipe)
@@ -84,6 +88,46 @@ def test_a_peer_that_promises_to_come_and_does_not_is_dropped_and_dials_again(ne
                 break
             await asyncio.sleep(0.02)
         await channel.close()
+        await server.stop()
+
+    run_real(scenario())
+
+
+def test_an_address_in_brackets_serves_trunks_too(neighbour):
+    async def scenario():
+        assert await way(neighbour, await served(neighbour, host="[::1]"), host="[::1]")
+
+    if not socket.has_ipv6 or not _has_loopback_6():
+        pytest.skip("no IPv6 here")
+    run_real(scenario())
+
+
+def _has_loopback_6():
+    with socket.socket(socket.AF_INET6) as probe:
+        try:
+            probe.bind(("::1", 0))
+        except OSError:
+            return False
+    return True
+
+
+@pytest.mark.parametrize("goes", ["at once", "behind the second greeting"])
+def test_a_peer_that_goes_in_the_middle_of_the_greeting_leaves_no_ticket(neighbour, goes):
+    async def scenario():
+        server = await served(neighbour)
+        door = server._trunks._door
+        door.seconds = 0.1
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+            call = channel.stream_stream(PATH)()
+            hello = Hello(version=VERSION, identity="gateway", token=TOKEN, features=[FEATURE])
+            await call.write(ConnectRequest(frames=[Frame(hello=hello)]).SerializeToString())
+            await call.read()
+            assert len(door._expected) == 1
+            if goes != "at once":
+                await call.write(ConnectRequest(frames=[Frame(hello=hello)]).SerializeToString())
+        async with asyncio.timeout(3):
+            while door._expected:
+                await asyncio.sleep(0.01)
         await server.stop()
 
     run_real(scenario())

@@ -186,3 +186,29 @@ def test_a_message_of_many_frames_lets_other_tasks_in_between():
         assert len({count for count in at_other_turns if 0 < count < 200}) >= 10
 
     run(scenario)
+
+
+def test_what_came_before_a_lost_write_is_handed_on():
+    async def scenario(pipe, _, __):
+        seen = []
+
+        def slow(number, frame):
+            began = time.perf_counter()
+            while time.perf_counter() - began < 0.0002:  # the message takes many turns
+                pass
+            seen.append(number)
+            link.outbox.control(Frame(call=number, credit=1))
+            link.kick()
+
+        async def lost(_data):
+            raise ConnectionResetError
+
+        link = Link(pipe, FAST, sends=ConnectRequest, receives=ConnectResponse, on_frame=slow)
+        pipe.write = lost
+        pipe.put(*[Frame(call=number, data=b"x") for number in range(1, 101)])
+        pipe.put(Frame(call=101, data=b"x"))
+        pipe.incoming.put_nowait(None)
+        assert "while writing" in await link.run()
+        assert seen == list(range(1, 102))
+
+    run(scenario)
