@@ -180,6 +180,7 @@ class Router:
         self.hold = None
         self.changed = asyncio.Event()
         self.plan_size = 9
+        self.reason = "rendezvous"
         # Places on workers of another digest than was asked for.
         self.careless = False
 
@@ -201,7 +202,7 @@ class Router:
         return rpb.PlaceResponse(
             candidates=[
                 rpb.Candidate(
-                    worker=w.name, address=w.address, boot_id=w.boot_id, model_digest=self.digest, reason="rendezvous"
+                    worker=w.name, address=w.address, boot_id=w.boot_id, model_digest=self.digest, reason=self.reason
                 )
                 for w in left[: self.plan_size]
             ]
