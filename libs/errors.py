@@ -5,7 +5,8 @@ The gRPC form is `google.rpc.Status` with `ErrorInfo` and `RetryInfo` (AIP-193);
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -25,11 +26,18 @@ class Reason(StrEnum):
     PAYLOAD_TOO_LARGE = "PAYLOAD_TOO_LARGE"
     INVALID_API_KEY = "INVALID_API_KEY"
     PERMISSION_DENIED = "PERMISSION_DENIED"
+    MODEL_NOT_ALLOWED = "MODEL_NOT_ALLOWED"
     MODEL_NOT_FOUND = "MODEL_NOT_FOUND"
     SESSION_NOT_FOUND = "SESSION_NOT_FOUND"
     NOT_FOUND = "NOT_FOUND"
     METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"
     UNIMPLEMENTED = "UNIMPLEMENTED"
+    CONFLICT = "CONFLICT"
+    IDEMPOTENCY_MISMATCH = "IDEMPOTENCY_MISMATCH"
+    PRICE_UNKNOWN = "PRICE_UNKNOWN"
+    RATE_LIMITED = "RATE_LIMITED"
+    INSUFFICIENT_QUOTA = "INSUFFICIENT_QUOTA"
+    BUDGET_EXCEEDED = "BUDGET_EXCEEDED"
     OVERLOADED = "OVERLOADED"
     NO_WORKER = "NO_WORKER"
     WORKER_LOST = "WORKER_LOST"
@@ -65,11 +73,18 @@ TABLE: dict[Reason, Row] = {
     Reason.PAYLOAD_TOO_LARGE: Row(_S.INVALID_ARGUMENT, 413, "invalid_request_error", "payload_too_large"),
     Reason.INVALID_API_KEY: Row(_S.UNAUTHENTICATED, 401, "invalid_request_error", "invalid_api_key"),
     Reason.PERMISSION_DENIED: Row(_S.PERMISSION_DENIED, 403, "invalid_request_error", "permission_denied"),
+    Reason.MODEL_NOT_ALLOWED: Row(_S.PERMISSION_DENIED, 403, "invalid_request_error", "model_not_allowed"),
     Reason.MODEL_NOT_FOUND: Row(_S.NOT_FOUND, 404, "invalid_request_error", "model_not_found"),
     Reason.SESSION_NOT_FOUND: Row(_S.NOT_FOUND, 404, "invalid_request_error", "session_not_found"),
     Reason.NOT_FOUND: Row(_S.NOT_FOUND, 404, "invalid_request_error", "not_found"),
     Reason.METHOD_NOT_ALLOWED: Row(_S.UNIMPLEMENTED, 405, "invalid_request_error", "method_not_allowed"),
     Reason.UNIMPLEMENTED: Row(_S.UNIMPLEMENTED, 501, "api_error", "not_implemented"),
+    Reason.CONFLICT: Row(_S.ABORTED, 409, "invalid_request_error", "conflict"),
+    Reason.IDEMPOTENCY_MISMATCH: Row(_S.FAILED_PRECONDITION, 422, "invalid_request_error", "idempotency_key_reused"),
+    Reason.PRICE_UNKNOWN: Row(_S.FAILED_PRECONDITION, 403, "invalid_request_error", "price_unknown"),
+    Reason.RATE_LIMITED: Row(_S.RESOURCE_EXHAUSTED, 429, "rate_limit_error", "rate_limit_exceeded"),
+    Reason.INSUFFICIENT_QUOTA: Row(_S.RESOURCE_EXHAUSTED, 429, "insufficient_quota", "insufficient_quota"),
+    Reason.BUDGET_EXCEEDED: Row(_S.RESOURCE_EXHAUSTED, 429, "insufficient_quota", "budget_exceeded"),
     Reason.OVERLOADED: Row(_S.RESOURCE_EXHAUSTED, 429, "rate_limit_error", "overloaded"),
     Reason.NO_WORKER: Row(_S.UNAVAILABLE, 503, "service_unavailable_error", "no_worker"),
     Reason.WORKER_LOST: Row(_S.UNAVAILABLE, 503, "service_unavailable_error", "worker_lost"),
@@ -93,7 +108,8 @@ class PlatformError(Exception):
 
     `message` says what happened, why, and what to do next; it never holds prompt text or secrets.
     `started` is False only when it is certain that no work began (`not_started` on the wire): then another
-    candidate may be tried without counting as a retry. `param` names the request field at fault.
+    candidate may be tried without counting as a retry. `param` names the request field at fault. `headers` go with
+    the reply to a client (names in lower case); they cross no other hop.
     """
 
     reason: Reason
@@ -101,6 +117,7 @@ class PlatformError(Exception):
     retry_after_seconds: float | None = None
     started: bool = True
     param: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         super().__init__(self.message)

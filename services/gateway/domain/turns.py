@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from services.gateway.domain.accounts.records import Role as AccountRole
+
 
 class Role(StrEnum):
     """Speaker of a turn."""
@@ -115,7 +117,16 @@ class ChatRequest:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who calls: a key of a tenant. `key_id` is not secret. Sessions are bound to (tenant, key_id, user)."""
+    """Who calls: a key of a tenant. `key_id` is not secret. Sessions are bound to (tenant, key_id, user).
+
+    `account_user` is the user that the key belongs to, "" = none. `models` are those the key may name, None = all.
+    `tags` flow into usage; `priority` orders waiting calls, higher first.
+    """
 
     tenant: str
     key_id: str
+    account_user: str = ""
+    role: AccountRole = AccountRole.SERVICE
+    models: frozenset[str] | None = None
+    tags: tuple[tuple[str, str], ...] = ()
+    priority: int = 0

@@ -43,6 +43,7 @@ def error_headers(problem: PlatformError) -> Headers:
         wait = max(0.0, problem.retry_after_seconds)
         headers.append((b"retry-after", b"%d" % max(1, ceil(wait))))
         headers.append((b"retry-after-ms", b"%d" % ceil(wait * 1000)))
+    headers += [(name.encode(), value.encode()) for name, value in problem.headers.items()]
     if problem.reason is Reason.INVALID_API_KEY:
         headers.append((b"www-authenticate", b'Bearer realm="headrace"'))
     return headers

@@ -1,4 +1,4 @@
-"""What the gateway's pipeline needs of its neighbours. Adapters implement these; tests script them."""
+"""What a chat call needs of the gateway's neighbours."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Tenants, users and keys: what they are, what they may, what limits them. Pure."""
