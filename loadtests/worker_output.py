@@ -30,6 +30,7 @@ from services.inference.ports import StepSink, TokenEngine
 from services.inference.usecases.activity import Activity
 from services.inference.usecases.generate import GenerateTokens, Generation
 from services.inference.usecases.outputs import Outputs
+from services.inference.usecases.sent import SentLog
 
 TEXT = "The river turns the wheel of the old mill, and the mill grinds the corn of the whole valley. " * 40
 REQUESTS = 2000
@@ -70,7 +71,8 @@ class Bench:
         files = ModelFiles.load(model)
         card = ModelCard("w", "b", "m", (), "", "", files.window_tokens, "idle")
         outputs = Outputs(TokenizerDetokenizers(files.tokenizer), PlainParsers())
-        self.generate = GenerateTokens(IdleEngine(), card, Capabilities(), outputs, Activity(), SystemClock())
+        activity = Activity(SentLog(SystemClock(), entries_max=200_000, seconds=900.0))
+        self.generate = GenerateTokens(IdleEngine(), card, Capabilities(), outputs, activity, SystemClock())
         self.tokens = files.tokenizer.encode(TEXT, add_special_tokens=False).ids
 
     def start(self, request: bytes) -> Generation:

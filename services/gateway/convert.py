@@ -11,6 +11,7 @@ from headrace.router.v1 import router_pb2
 from services.gateway.domain import turns
 from services.gateway.domain.models import Capabilities, ModelInfo
 from services.gateway.domain.plan import Candidate, PlaceQuery, Plan
+from services.gateway.domain.sent import Sent
 from services.gateway.domain.work import Attempt, Work
 
 _ROLES = {
@@ -79,6 +80,18 @@ def capabilities(can: inference_pb2.Capabilities) -> Capabilities:
         reasoning=can.reasoning,
         penalties=can.penalties,
         logit_bias=can.logit_bias,
+    )
+
+
+def sent(given: inference_pb2.Sent) -> Sent:
+    """A worker's account of one request."""
+    return Sent(
+        prompt_tokens=given.prompt_tokens,
+        choice_tokens=tuple(given.choice_tokens),
+        cached_tokens=given.cached_tokens,
+        epoch=given.epoch if given.HasField("epoch") else None,
+        running=given.running,
+        estimated=given.estimated,
     )
 
 

@@ -30,6 +30,10 @@ RENDER = method(_SERVICE, "Render", pb.RenderRequest, pb.RenderResponse)
 COUNT = method(_SERVICE, "Count", pb.CountRequest, pb.CountResponse)
 WATCH_STATE = method(_SERVICE, "WatchState", pb.WatchStateRequest, pb.WatchStateResponse)
 DRAIN = method(_SERVICE, "Drain", pb.DrainRequest, pb.DrainResponse)
+COUNT_SENT = method(_SERVICE, "CountSent", pb.CountSentRequest, pb.CountSentResponse)
+# Who asks for accounts of what was sent: it tells how much a tenant was answered.
+_GATEWAYS = frozenset({"gateway"})
+_ASKED_MAX = 4096
 
 
 class PromptCounter(Protocol):
@@ -107,6 +111,7 @@ class InferenceApi:
             Handler(COUNT, self.count),
             Handler(WATCH_STATE, self.watch_state),
             Handler(DRAIN, self.drain),
+            Handler(COUNT_SENT, self.count_sent, _GATEWAYS),
         ]
 
     def generate(
@@ -200,6 +205,15 @@ class InferenceApi:
         running = self._of.activity.running
         self._of.drain(request.grace_ms / 1000, request.hand_over)
         return pb.DrainResponse(running=running)
+
+    async def count_sent(self, request: pb.CountSentRequest, _info: CallInfo) -> pb.CountSentResponse:
+        """What was sent of the requests that are known here."""
+        if len(request.request_ids) > _ASKED_MAX:
+            message = f"{len(request.request_ids)} requests are asked for; ask for at most {_ASKED_MAX} at a time"
+            raise PlatformError(Reason.INVALID_REQUEST, message, started=False, param="request_ids")
+        log = self._of.activity.sent
+        sent = [convert.sent(name, sent) for name, sent in log.of(request.request_ids).items()]
+        return pb.CountSentResponse(sent=sent, covers_ms=int(log.covers_seconds * 1000))
 
     def _state(self, state: State, *, snapshot: bool) -> pb.WatchStateResponse:
         return pb.WatchStateResponse(

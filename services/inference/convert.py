@@ -25,6 +25,7 @@ from services.inference.domain.request import (
     Tool,
     ToolChoice,
 )
+from services.inference.domain.sent import Sent
 
 _FINISHES = {
     "stop": pb.FINISH_REASON_STOP,
@@ -190,6 +191,19 @@ def describe(card: ModelCard, can: Capabilities, capacity: Capacity) -> pb.Descr
         adapters=card.adapters,
         engine=card.engine,
         template_tools=card.template_tools,
+    )
+
+
+def sent(request_id: str, of: Sent) -> pb.Sent:
+    """CountSent's account of one request."""
+    return pb.Sent(
+        request_id=request_id,
+        prompt_tokens=of.prompt_tokens,
+        cached_tokens=of.cached_tokens,
+        choice_tokens=of.choice_tokens,
+        running=of.running,
+        epoch=of.epoch,
+        estimated=of.estimated,
     )
 
 

@@ -24,6 +24,7 @@ from services.inference.usecases.drain import Drain
 from services.inference.usecases.generate import GenerateTokens
 from services.inference.usecases.outputs import Outputs
 from services.inference.usecases.relay import RelayMessages
+from services.inference.usecases.sent import SentLog
 from services.inference.usecases.warmup import warm_up
 from services.inference.usecases.watch import StateBoard
 
@@ -52,7 +53,8 @@ def compose(
     """A worker over an engine that has started."""
     can, capacity = started
     card = model_card(settings, side, boot_id)
-    activity = Activity(observers)
+    kept = settings.sent
+    activity = Activity(SentLog(clock, entries_max=kept.entries_max, seconds=kept.seconds), observers)
     beat, stall = settings.state_beat_ms / 1000, settings.engine.stall_seconds
     board = StateBoard(side.engine.load, activity, clock, beat_seconds=beat, stall_seconds=stall)
     drain = Drain(activity)

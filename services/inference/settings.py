@@ -40,6 +40,16 @@ class ModelSettings(SettingsGroup):
     window_tokens: int = Field(default=0, ge=0)
 
 
+class SentSettings(SettingsGroup):
+    """How long it is remembered what was sent of a request: what a lost gateway left unsettled is charged by it."""
+
+    # Must pass the time that a lost gateway's holds take to expire, and a while of the store being away on top.
+    seconds: float = Field(default=900.0, ge=60.0, le=86_400.0)
+    # About 300 bytes each. With fewer, a busy worker forgets sooner, and what was lost is charged at the last progress
+    # that was reported.
+    entries_max: int = Field(default=200_000, ge=1000)
+
+
 class InferenceSettings(ServiceSettings):
     """One worker: one engine behind one RPC port."""
 
@@ -53,5 +63,6 @@ class InferenceSettings(ServiceSettings):
     vllm: VllmSettings = VllmSettings()
     simulated: SimulatedSettings = SimulatedSettings()
     upstream: UpstreamSettings = UpstreamSettings()
+    sent: SentSettings = SentSettings()
     # How often watchers hear of load. The contract allows 250 ms; routers take a second of silence for death.
     state_beat_ms: int = Field(default=200, ge=10, le=250)

@@ -8,9 +8,10 @@ from typing import Any, Protocol
 
 from libs.errors import PlatformError, Reason
 from services.inference.domain.output.delta import Usage
+from services.inference.usecases.sent import CountedCall, SentLog
 
 
-class Call(Protocol):
+class Call(CountedCall, Protocol):
     """A running call."""
 
     @property
@@ -34,10 +35,11 @@ class CallObserver(Protocol):
 class Activity:
     """Owns the gate (`draining`, `dead`) and the set of running calls.
 
-    `idle` is set while nothing runs; `steps` counts up with every engine step.
+    `idle` is set while nothing runs; `steps` counts up with every engine step; `sent` keeps what each call has sent.
     """
 
-    def __init__(self, observers: tuple[CallObserver, ...] = ()) -> None:
+    def __init__(self, sent: SentLog, observers: tuple[CallObserver, ...] = ()) -> None:
+        self.sent = sent
         self._observers = observers
         self._calls: set[Any] = set()
         self._listeners: list[Callable[[], None]] = []
@@ -78,12 +80,14 @@ class Activity:
     def opened(self, call: Call) -> None:
         """A call was admitted."""
         self._calls.add(call)
+        self.sent.opened(call)
         self.idle.clear()
 
     def closed(self, call: Call, error: PlatformError | None) -> None:
         """A call is over; one that was never opened is not counted."""
         if call in self._calls:
             self._calls.discard(call)
+            self.sent.closed(call)
             if not self._calls:
                 self.idle.set()
             for observer in self._observers:

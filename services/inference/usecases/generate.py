@@ -18,6 +18,7 @@ from services.inference.domain.model import Capabilities, ModelCard
 from services.inference.domain.output.delta import Delta, Usage
 from services.inference.domain.output.tokens import Step
 from services.inference.domain.request import TokenWork
+from services.inference.domain.sent import Sent, base_id
 from services.inference.ports import TokenEngine
 from services.inference.usecases.activity import Activity
 from services.inference.usecases.outputs import Outputs
@@ -113,6 +114,18 @@ class Generation:
     def usage(self) -> Usage:
         """Counts so far; whole once the call has ended."""
         return self._usage
+
+    @property
+    def counted_as(self) -> str:
+        """See CountedCall."""
+        common = self._work.common
+        return base_id(common.request_id, common.epoch)
+
+    def sent(self) -> Sent:
+        """See CountedCall. A step on which the caller was found to have gone counts: the engine has produced it."""
+        counts = [choice.tokens for choice in self._choices]
+        epoch = None if self._awaits_first else self._work.common.epoch
+        return Sent(self._usage.prompt_tokens, counts, self._usage.cached_tokens, epoch)
 
     def submit(self) -> None:
         """Gives the work to the engine. Raises PlatformError(started=False)."""

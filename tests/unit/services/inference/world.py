@@ -24,6 +24,8 @@ from services.inference.adapters.simulated.settings import SimulatedSettings
 from services.inference.api import GENERATE
 from services.inference.main import compose
 from services.inference.settings import EngineSettings, InferenceSettings, ModelSettings
+from services.inference.usecases.activity import Activity
+from services.inference.usecases.sent import SentLog
 
 TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
@@ -31,6 +33,10 @@ TEMPLATE = (
 )
 PROMPT = list(range(10, 50))
 TIMEOUT = 600.0
+
+
+def activity(observers=()):
+    return Activity(SentLog(FakeClock(), entries_max=1000, seconds=60.0), observers)
 
 
 @cache

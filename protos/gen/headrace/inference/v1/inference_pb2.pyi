@@ -439,3 +439,35 @@ class DrainResponse(_message.Message):
     RUNNING_FIELD_NUMBER: _ClassVar[int]
     running: int
     def __init__(self, running: _Optional[int] = ...) -> None: ...
+
+class CountSentRequest(_message.Message):
+    __slots__ = ("request_ids",)
+    REQUEST_IDS_FIELD_NUMBER: _ClassVar[int]
+    request_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, request_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class CountSentResponse(_message.Message):
+    __slots__ = ("sent", "covers_ms")
+    SENT_FIELD_NUMBER: _ClassVar[int]
+    COVERS_MS_FIELD_NUMBER: _ClassVar[int]
+    sent: _containers.RepeatedCompositeFieldContainer[Sent]
+    covers_ms: int
+    def __init__(self, sent: _Optional[_Iterable[_Union[Sent, _Mapping]]] = ..., covers_ms: _Optional[int] = ...) -> None: ...
+
+class Sent(_message.Message):
+    __slots__ = ("request_id", "prompt_tokens", "cached_tokens", "choice_tokens", "running", "epoch", "estimated")
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    CACHED_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    CHOICE_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    RUNNING_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    ESTIMATED_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
+    prompt_tokens: int
+    cached_tokens: int
+    choice_tokens: _containers.RepeatedScalarFieldContainer[int]
+    running: bool
+    epoch: int
+    estimated: bool
+    def __init__(self, request_id: _Optional[str] = ..., prompt_tokens: _Optional[int] = ..., cached_tokens: _Optional[int] = ..., choice_tokens: _Optional[_Iterable[int]] = ..., running: _Optional[bool] = ..., epoch: _Optional[int] = ..., estimated: _Optional[bool] = ...) -> None: ...

@@ -7,12 +7,17 @@ import pytest
 from libs.errors import PlatformError, Reason
 from libs.testing.loop import run
 from services.inference.domain.output.delta import Usage
-from services.inference.usecases.activity import Activity
+from services.inference.domain.sent import Sent
 from services.inference.usecases.drain import Drain
+from tests.unit.services.inference.world import activity as activity_of
 
 
 class Call:
     usage = Usage(prompt_tokens=3)
+    counted_as = "r"
+
+    def sent(self):
+        return Sent(3, [0])
 
     def cancel(self):
         raise AssertionError("a drain cancels nothing")
@@ -28,7 +33,7 @@ class Observer:
 
 def test_it_waits_for_running_calls_and_no_longer():
     async def scenario():
-        activity, call = Activity(), Call()
+        activity, call = activity_of(), Call()
         activity.opened(call)
         loop = asyncio.get_running_loop()
         loop.call_later(3.0, activity.closed, call, None)
@@ -40,7 +45,7 @@ def test_it_waits_for_running_calls_and_no_longer():
 
 def test_when_the_grace_nears_its_end_it_is_time_to_hand_over():
     async def scenario():
-        activity = Activity()
+        activity = activity_of()
         activity.opened(Call())
         return await Drain(activity).finished(20.0), asyncio.get_running_loop().time()
 
@@ -49,7 +54,7 @@ def test_when_the_grace_nears_its_end_it_is_time_to_hand_over():
 
 def test_a_drain_by_rpc_is_told_once():
     async def scenario():
-        told, drain = [], Drain(Activity())
+        told, drain = [], Drain(activity_of())
         drain.on_begin(lambda grace, over: told.append((grace, over)))
         drain.begin(5.0, True)  # noqa: FBT003 - the RPC's fields
         drain.begin(9.0, False)  # noqa: FBT003 - the RPC's fields
@@ -60,7 +65,7 @@ def test_a_drain_by_rpc_is_told_once():
 
 def test_the_gate_says_why_it_is_shut():
     async def scenario():
-        told, activity = [], Activity()
+        told, activity = [], activity_of()
         activity.on_change(lambda: told.append(1))
         activity.check_open()
         activity.die()
@@ -78,7 +83,7 @@ def test_the_gate_says_why_it_is_shut():
 def test_ended_calls_are_counted_once():
     async def scenario():
         observer = Observer()
-        activity, call = Activity((observer,)), Call()
+        activity, call = activity_of((observer,)), Call()
         activity.opened(call)
         activity.closed(call, None)
         activity.closed(call, None)

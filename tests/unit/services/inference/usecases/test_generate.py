@@ -12,9 +12,9 @@ from services.inference.domain.output.delta import Delta
 from services.inference.domain.output.parser import PlainParsers
 from services.inference.domain.output.tokens import Step
 from services.inference.domain.request import Common, Sampling, TokenWork
-from services.inference.usecases.activity import Activity
 from services.inference.usecases.generate import GenerateTokens
 from services.inference.usecases.outputs import Outputs
+from tests.unit.services.inference.world import activity
 
 
 class Letters:
@@ -65,7 +65,7 @@ class GoneLater(Caller):
 
 class Case:
     def __init__(self, caller=None, **sampling):
-        self.engine, self.activity, self.caller = Engine(), Activity(), caller or Caller()
+        self.engine, self.activity, self.caller = Engine(), activity(), caller or Caller()
         card = ModelCard("w", "b", "m", (), "d", "t", 100, "test")
         can = Capabilities(n=True)
         generate = GenerateTokens(
