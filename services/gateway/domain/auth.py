@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -11,6 +12,8 @@ from libs.errors import PlatformError, Reason
 from services.gateway.domain.turns import Principal
 
 PREFIX = "sk-hr-"
+SECRET_BYTES = 24
+_KEY = re.compile(rf"{PREFIX}[0-9a-f]{{{2 * SECRET_BYTES}}}", re.ASCII)
 # Longer ones are no keys of ours: they are refused before anything is hashed.
 KEY_CHARS_MAX = 200
 
@@ -34,6 +37,16 @@ def hash_key(pepper: bytes, presented: str) -> str:
 def format_key(secret: bytes) -> str:
     """The text of a new key: "sk-hr-" and the secret in hex."""
     return PREFIX + secret.hex()
+
+
+def well_formed(presented: str) -> bool:
+    """Whether the text could be a key of ours; what is not needs no look into the store."""
+    return _KEY.fullmatch(presented) is not None
+
+
+def hint_of(key: str) -> str:
+    """What is shown of a key, for people to tell theirs apart: its last four characters."""
+    return key[-4:]
 
 
 def bearer(header: str) -> str:

@@ -1,6 +1,6 @@
 """What the gateway needs of the world around it. Adapters implement these; tests script them."""
 
-from services.gateway.ports.accounts import AccountStore, AuditLog, Spend
+from services.gateway.ports.accounts import AccountStore, AuditLog, KeyDirectory, PriceBook, Spend
 from services.gateway.ports.ledger import Ledger, Outbox
 from services.gateway.ports.pipeline import (
     Catalog,
@@ -19,11 +19,13 @@ __all__ = [
     "Catalog",
     "Encoder",
     "Encoders",
+    "KeyDirectory",
     "Ledger",
     "Metadata",
     "Observer",
     "Outbox",
     "Owners",
+    "PriceBook",
     "Router",
     "Spend",
     "Workers",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from services.gateway.domain.accounts.audit import AuditEntry
-from services.gateway.domain.accounts.records import Change, Key, Kind, Record
+from services.gateway.domain.accounts.records import Change, Key, Kind, Price, Record
 from services.gateway.domain.accounts.spend import Dimension, ScopeSpend, SpendRow
 
 
@@ -34,6 +34,25 @@ class AccountStore(Protocol):
 
     async def version(self) -> int:
         """Grows with every change of any record: what was remembered under a smaller one is stale."""
+        ...
+
+
+class KeyDirectory(Protocol):
+    """Where a key is, when its id is all that is known."""
+
+    async def tenant_of(self, key_id: str) -> str:
+        """The tenant of the key of that id, "" where there is no such key. Raises STORE_UNAVAILABLE."""
+        ...
+
+
+class PriceBook(Protocol):
+    """What models cost, in memory: the stored prices, and for models without one those of the settings."""
+
+    def find(self, *names: str) -> Price | None:
+        """The price of the first name that has one, None where none has. Never blocks.
+
+        Raises STORE_UNAVAILABLE while stored prices were never read: a missing price would be a guess.
+        """
         ...
 
 
