@@ -1,0 +1,30 @@
+"""Topics that must be there before anything is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing, suppress
+
+from kafka.admin import KafkaAdminClient
+from kafka.errors import TopicAlreadyExistsError
+
+from libs.kafka.client import client_config, open_client
+from libs.kafka.ports import TopicSpec
+from libs.kafka.settings import KafkaSettings
+
+
+def prepare_topics(settings: KafkaSettings, topics: Sequence[TopicSpec]) -> frozenset[str]:
+    """Creates what is missing, where the settings allow it; returns the names of all topics. Blocks.
+
+    Never by asking for a topic's metadata: some brokers then create it, with one partition.
+    """
+    with closing(open_client(KafkaAdminClient, **client_config(settings))) as admin:
+        present = set(admin.list_topics())
+        missing = [topic for topic in topics if topic.name not in present]
+        if settings.create_topics:
+            for topic in missing:
+                options = {"num_partitions": topic.partitions, "replication_factor": topic.replication}
+                with suppress(TopicAlreadyExistsError):  # another process was faster
+                    admin.create_topics({topic.name: options}, timeout_ms=settings.connect_timeout_ms)
+                present.add(topic.name)
+    return frozenset(present)
