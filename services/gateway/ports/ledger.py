@@ -1,39 +1,104 @@
-"""The ledger, and the outbox that leaves it."""
+"""The ledger as a call sees it, the store's functions below it, and the outbox that leaves it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from services.gateway.domain.ledger.types import Ask, OutboxEntry, Progress, Settlement, Standing
+from services.gateway.domain.ledger.types import (
+    Ask,
+    End,
+    HoldReply,
+    Outcome,
+    OutboxEntry,
+    Overdue,
+    Progress,
+    Settlement,
+)
 
 
 class Ledger(Protocol):
     """Holds, extends, settles. All of a tenant's limits are checked at once, in the store, for all gateways."""
 
-    async def hold(self, ask: Ask) -> Standing:
+    async def hold(self, ask: Ask, progress: Callable[[], Progress]) -> HoldReply:
         """Checks and holds everything, or nothing. A repeat with the same request id changes nothing.
 
-        Raises PlatformError: RATE_LIMITED, INSUFFICIENT_QUOTA, BUDGET_EXCEEDED, INVALID_API_KEY (revoked meanwhile),
-        or STORE_UNAVAILABLE within the store's time limit.
+        While the call runs, its lease is renewed, with what `progress` says. Raises PlatformError: RATE_LIMITED,
+        INSUFFICIENT_QUOTA, BUDGET_EXCEEDED, INVALID_API_KEY (revoked meanwhile), CONFLICT (a hold of that id has
+        ended), or STORE_UNAVAILABLE within the store's time limit.
         """
         ...
 
-    async def extend(self, tenant: str, request_id: str, amount: int, tokens: int, progress: Progress) -> bool:
-        """Holds `amount` more for a running call and renews its lease; False when that would pass a limit.
+    async def extend(self, ask: Ask, amount: int, tokens: int, progress: Progress) -> bool:
+        """Holds more for a running call and renews its lease; False when that would pass a limit.
 
-        With amount 0 it reports progress only. Raises STORE_UNAVAILABLE.
+        Raises STORE_UNAVAILABLE.
         """
         ...
 
-    def settle(self, settlement: Settlement) -> None:
-        """Charges a call and frees what its hold did not need. Never blocks or raises: it is kept and repeated until
-        the store has it.
+    def settle(self, ask: Ask, settlement: Settlement) -> None:
+        """Ends a hold: charges what was used, or nothing, and frees the rest.
+
+        Never blocks or raises: it is kept and repeated until the store has it.
         """
         ...
 
-    def refund(self, tenant: str, request_id: str) -> None:
-        """Ends a hold without a charge: nothing of the call was delivered. As `settle` otherwise."""
+
+class Holds(Protocol):
+    """The store's functions for running calls; each is atomic and may be repeated. Raises STORE_UNAVAILABLE.
+
+    `life` is the store's life in whose name is asked: what an earlier life acknowledged may be lost.
+    """
+
+    async def hello(self) -> str:
+        """The store's present life."""
+        ...
+
+    async def hold(self, life: str, ask: Ask, *, expire: bool) -> HoldReply:
+        """Checks and holds. With `expire`, holds that are long overdue are ended first where they are in the way."""
+        ...
+
+    async def extend(self, life: str, ask: Ask, amount: int, tokens: int, progress: Progress) -> Outcome:
+        """Holds more (0 = nothing), renews the lease, reports progress."""
+        ...
+
+    async def settle(self, settlements: Sequence[Settlement]) -> Sequence[Outcome | None]:
+        """Ends holds, all in one exchange; None = the store did not say.
+
+        One that has expired meanwhile is corrected, as far as its limits have room.
+        """
+        ...
+
+    async def redeclare(self, life: str, ask: Ask, at_us: int, progress: Progress) -> Outcome:
+        """Takes up a hold that an earlier life granted at `at_us`, without a check; nothing if the store has it."""
+        ...
+
+
+class Leases(Protocol):
+    """Holds whose gateway has not renewed them. Raises STORE_UNAVAILABLE."""
+
+    async def overdue(self, tenant: str, limit: int) -> Sequence[Overdue]:
+        """Holds whose lease is over."""
+        ...
+
+    async def end(self, tenant: str, overdue: Overdue, end: End, progress: Progress) -> bool:
+        """Ends one at `progress`; False when it was renewed or ended meanwhile."""
+        ...
+
+    async def expire(self, tenant: str, limit: int) -> int:
+        """Ends those that are overdue by the grace, too, at their last reported progress; how many."""
+        ...
+
+
+class Reservations(Protocol):
+    """Amounts set aside for jobs. Raises STORE_UNAVAILABLE."""
+
+    async def reserve(self, life: str, tenant: str, reservation: str, amount: int, scopes: Sequence[str]) -> HoldReply:
+        """Sets aside, or says why not. A repeat changes nothing."""
+        ...
+
+    async def release(self, tenant: str, reservation: str) -> int:
+        """Frees what is left and returns it; holds that drew on it keep what they have."""
         ...
 
 

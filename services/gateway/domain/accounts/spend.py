@@ -49,3 +49,4 @@ class SpendRow(msgspec.Struct, frozen=True, kw_only=True):
     cached_tokens: int
     completion_tokens: int
     cost_nanodollars: int
+    platform_nanodollars: int = 0

@@ -31,23 +31,6 @@ class UsageMeta(msgspec.Struct, array_like=True):
 
 
 @dataclass(slots=True)
-class Ask:
-    """A hold that is wanted: `amount` and `tokens` bound prompt and answer as far as they are to be delivered.
-
-    `scopes` from the widest on: "t", then "u:<user>", "k:<key>", "s:<root session>" where there is one. A hold that
-    draws on `reservation` takes from it what it has left, and the rest from the limits.
-    """
-
-    tenant: str
-    request_id: str
-    scopes: tuple[str, ...]
-    amount: int
-    tokens: int
-    meta: UsageMeta
-    reservation: str = ""
-
-
-@dataclass(slots=True)
 class Progress:
     """What a call has used so far. `cost` is at the prices of its hold."""
 
@@ -56,6 +39,25 @@ class Progress:
     cached_tokens: int = 0
     completion_tokens: int = 0
     reasoning_tokens: int = 0
+
+
+@dataclass(slots=True)
+class Ask:
+    """A hold that is wanted: `amount` and `tokens` bound prompt and answer as far as they are to be delivered.
+
+    `scopes` from the widest on: "t", then "u:<user>", "k:<key>", "s:<root session>" where there is one. A hold that
+    draws on `reservation` takes from it what it has left, and the rest from the limits. `prompt` is what the call is
+    charged if it is never heard of again.
+    """
+
+    tenant: str
+    request_id: str
+    scopes: tuple[str, ...]
+    amount: int
+    tokens: int
+    meta: UsageMeta
+    prompt: Progress
+    reservation: str = ""
 
 
 @dataclass(slots=True)
@@ -76,6 +78,47 @@ class Standing:
     budget_remaining: int | None = None
 
 
+class Outcome(StrEnum):
+    """What the store says to a call of one of its functions.
+
+    `LIFE`: it was asked in the name of an earlier life of the store, and has done nothing. `NO`: a limit says so.
+    `ENDED`: the hold is over. `UNKNOWN`: there is no such hold.
+    """
+
+    OK = "ok"
+    NO = "no"
+    ENDED = "ended"
+    UNKNOWN = "unknown"
+    LIFE = "life"
+
+
+@dataclass(slots=True)
+class Refusal:
+    """Why something was not held. `kind`: "off" (`limit` says why), "requests", "parallel", "tokens", "request",
+    "reserved", "budget" (spent), or "held" (by running calls, of which some may come back).
+
+    `wait_us` until it would fit, for budgets until their window ends; -1 = not by waiting.
+    """
+
+    kind: str
+    scope: str
+    limit: int | str
+    wait_us: int
+    duration: str = ""
+
+
+@dataclass(slots=True)
+class HoldReply:
+    """`amount` and `tokens` are held; a repeat tells what the first one holds by then. `at_us` is the store's time."""
+
+    outcome: Outcome
+    at_us: int = 0
+    standing: Standing = field(default_factory=Standing)
+    amount: int = 0
+    tokens: int = 0
+    refusal: Refusal | None = None
+
+
 class End(StrEnum):
     """How a hold ended."""
 
@@ -90,6 +133,7 @@ class Settlement:
 
     tenant: str
     request_id: str
+    end: End = End.SETTLED
     progress: Progress = field(default_factory=Progress)
     platform: int = 0
 
@@ -115,3 +159,25 @@ class OutboxEntry(msgspec.Struct, frozen=True, kw_only=True):
     meta: UsageMeta | None = None
     windows: dict[str, dict[str, int]] = {}
     account: bytes = b""
+
+
+@dataclass(slots=True)
+class Overdue:
+    """A hold whose lease is over. `lease_us` is its end, `progress` the last that was reported."""
+
+    request_id: str
+    lease_us: int
+    meta: UsageMeta
+    progress: Progress
+
+
+@dataclass(slots=True)
+class ScopeTotals:
+    """A scope as the ledger has it: settled in its life, held, running calls, and per duration its present window as
+    (start in microseconds, settled, held).
+    """
+
+    settled: int
+    held: int
+    running: int
+    windows: dict[str, tuple[int, int, int]]

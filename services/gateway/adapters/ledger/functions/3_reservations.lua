@@ -1,0 +1,71 @@
+-- Reservations: amounts set aside for jobs. They have no lease, so what they may hold in all is capped per tenant.
+--
+-- A reservation's record: s state, a amount, l what is left of it, sc scopes, w windows by scope.
+
+local function change_reserved(prefix, scopes, rec, difference)
+  for _, scope in ipairs(scopes) do
+    local st = scope.st
+    st.h = st.h + difference
+    if scope.name == 't' then
+      st.r = (st.r or 0) + difference
+    end
+    for duration, start in pairs(rec.w[scope.name]) do
+      move(st, duration, start, 0, difference)
+    end
+    save_scope(prefix, scope)
+  end
+end
+
+-- args: life, id, amount, scopes…
+local function reserve(keys, args)
+  if args[1] ~= this_life() then
+    return reply('life', life)
+  end
+  local prefix, id, amount, now = keys[1], args[2], tonumber(args[3]), now_us()
+  local names = scopes_from(args, 4)
+  local scopes, key = load_scopes(prefix, names), prefix .. ':res:' .. id
+  local rec = load_packed(key)
+  if rec then
+    return reply(rec.s == 'open' and 'ok' or 'ended', now, standing(scopes, now), rec.s)
+  end
+  local cap, reserved = scopes[1].lim and scopes[1].lim.cap, scopes[1].st.r or 0
+  local no
+  if cap and reserved + amount > cap then
+    no = {'reserved', 't', cap, -1}
+  end
+  for _, scope in ipairs(scopes) do
+    local lim = scope.lim
+    if not no and (not lim or lim.off or (lim.exp and now >= lim.exp)) then
+      no = {'off', scope.name, lim and (lim.off or 'expired') or 'unknown', -1}
+    end
+    for _, budget in ipairs(not no and lim.b or {}) do
+      if not no and budget_room(scope, budget, now) < amount then
+        no = {'budget', scope.name, budget[3], -1, budget[1]}
+      end
+    end
+  end
+  if no then
+    return reply('no', now, standing(scopes, now), no)
+  end
+  rec = {s = 'open', a = amount, l = amount, sc = names, w = {}}
+  for _, scope in ipairs(scopes) do
+    rec.w[scope.name] = windows_of(scope, now)
+  end
+  change_reserved(prefix, scopes, rec, amount)
+  redis.call('SET', key, cmsgpack.pack(rec))
+  return reply('ok', now, standing(scopes, now))
+end
+
+-- Frees what a reservation has left. Holds that drew on it keep what they have. args: id
+local function release(keys, args)
+  local prefix, key = keys[1], keys[1] .. ':res:' .. args[1]
+  local rec = load_packed(key)
+  if not rec or rec.s ~= 'open' then
+    return 0
+  end
+  local left = rec.l
+  change_reserved(prefix, load_scopes(prefix, rec.sc), rec, -left)
+  rec.s, rec.l = 'released', 0
+  redis.call('SET', key, cmsgpack.pack(rec), 'PX', ENDED_MS)
+  return left
+end
