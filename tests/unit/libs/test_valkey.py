@@ -1,6 +1,7 @@
 import asyncio
 
 import pytest
+import uvloop
 from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
 
 from libs.errors import PlatformError, Reason
@@ -138,6 +139,43 @@ def test_a_caller_that_goes_away_takes_no_other_callers_reply(server):
         assert await stays == b"stays"
         assert await valkey.command("ECHO", "next") == b"next"
         await asyncio.gather(gone, return_exceptions=True)
+        await valkey.close()
+
+    run_real(scenario())
+
+
+def test_it_works_on_the_loop_that_services_run_on(server):
+    async def scenario():
+        valkey = Valkey(server.settings(op_timeout_ms=2000))
+        assert await valkey.ready()
+        assert await valkey.call_all(ECHO, "say", [("k", ["a"]), ("k", ["b"])]) == [b"a", b"b"]
+        await valkey.close()
+
+    uvloop.run(scenario())
+
+
+def test_each_call_of_an_exchange_fails_on_its_own_when_the_store_is_lost(server):
+    async def scenario():
+        valkey = Valkey(server.settings(op_timeout_ms=50))
+        await valkey.call(ECHO, "say", ["k"], ["loaded"])
+        server.freeze()
+        lost = await valkey.call_all(ECHO, "say", [("k", ["a"]), ("k", ["b"])])
+        assert [error.reason for error in lost] == [Reason.STORE_UNAVAILABLE] * 2
+        server.thaw()
+        await valkey.close()
+
+    run_real(scenario())
+
+
+def test_the_reply_of_a_command_that_was_given_up_goes_to_no_other(server):
+    async def scenario():
+        valkey = Valkey(server.settings(op_timeout_ms=50))
+        await valkey.ready()
+        server.freeze()
+        await refused(valkey)
+        server.thaw()
+        await until(lambda: valkey.up)
+        assert await valkey.command("ECHO", "mine") == b"mine"
         await valkey.close()
 
     run_real(scenario())
