@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -11,10 +12,10 @@ from starlette.responses import Response
 
 from libs.errors import PlatformError, Reason
 from libs.telemetry.metrics import Registry
+from services.gateway.api.keys_in_urls import scrub
 from services.gateway.api.models import Model, ModelList, model_of
 from services.gateway.api.openapi import add_chat_route
-from services.gateway.api.ports import Authenticator, Pipeline
-from services.gateway.domain.auth import bearer
+from services.gateway.api.ports import Authenticator, Pipeline, admitted
 from services.gateway.wire.openai_errors import error_body, error_headers, from_status, unexpected
 
 # HEAD is served as GET by `rest`: uvicorn drops the body.
@@ -22,12 +23,20 @@ _READS = ["GET"]
 
 
 def admin_app(
-    pipeline: Pipeline, authenticator: Authenticator, registry: Registry, *, created: int, version: str
+    pipeline: Pipeline,
+    authenticator: Authenticator,
+    registry: Registry,
+    *,
+    created: int,
+    version: str,
+    extend: Iterable[Callable[[FastAPI], None]] = (),
 ) -> FastAPI:
-    """The application. `created` is the gateway's start in Unix seconds."""
+    """The application. `created` is the gateway's start in Unix seconds; `extend` adds further routes."""
     app = FastAPI(title="Headrace gateway", version=version, docs_url=None, redoc_url=None)
     _add_models(app, pipeline, authenticator, created)
     _add_health(app, pipeline, registry)
+    for add in extend:
+        add(app)
     app.add_exception_handler(PlatformError, _platform_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
@@ -39,17 +48,17 @@ def admin_app(
 
 
 def _add_models(app: FastAPI, pipeline: Pipeline, authenticator: Authenticator, created: int) -> None:
-    def checked(request: Request) -> None:
-        authenticator.authenticate(bearer(request.headers.get("authorization", "")))
+    async def checked(request: Request) -> None:
+        await admitted(authenticator, request.headers.get("authorization", ""))
 
     async def list_models(request: Request) -> ModelList:
         """All models and pools that can be named in a call."""
-        checked(request)
+        await checked(request)
         return ModelList(data=[model_of(info, created) for info in pipeline.models()])
 
     async def get_model(request: Request, name: str) -> Model:
         """One model or pool."""
-        checked(request)
+        await checked(request)
         for info in pipeline.models():
             if info.name == name:
                 return model_of(info, created)
@@ -95,6 +104,8 @@ def _reply(problem: PlatformError, status: int | None = None, more: dict[str, st
 
 
 async def _platform_error(_: Request, problem: Any) -> Response:
+    # Errors name ids, and a client may send a key's text in the place of its id.
+    problem.message = scrub(problem.message)
     return _reply(problem)
 
 
@@ -105,11 +116,13 @@ async def _unexpected(_: Request, __: Exception) -> Response:
 async def _http_error(request: Request, problem: Any) -> Response:
     if request.method == "OPTIONS" and problem.status_code == 405:
         return Response(status_code=204, headers=problem.headers)
-    message = f"{problem.detail}: {request.method} {request.url.path[:200]}."
+    message = f"{problem.detail}: {request.method} {scrub(request.url.path[:200])}."
     return _reply(from_status(problem.status_code, message), problem.status_code, dict(problem.headers or {}))
 
 
 async def _validation_error(_: Request, problem: Any) -> Response:
+    # What was sent is in no message; names of fields are the client's, too, so they are looked through.
     first = problem.errors()[0]
-    where = ".".join(str(part) for part in first["loc"][1:])
-    return _reply(PlatformError(Reason.INVALID_REQUEST, first["msg"], param=where or None), 422)
+    where = scrub(".".join(str(part) for part in first["loc"][1:])[:200])
+    message = f"{scrub(first['msg'])}{f' (at {where})' if where else ''}."
+    return _reply(PlatformError(Reason.INVALID_REQUEST, message, param=where or None), 422)

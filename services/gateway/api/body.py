@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
+
+from starlette.exceptions import HTTPException
 
 from libs.errors import PlatformError, Reason
 from services.gateway.api.gone import ClientGoneError
@@ -32,6 +35,32 @@ async def read_body(receive: Receive, content_length: bytes | None, most: int) -
         parts.append(message["body"])
         size += len(parts[-1])
     return whole(b"".join(parts), most)
+
+
+def bounded(receive: Receive, most: int, timeout: float) -> Receive:
+    """`receive` for applications that read whole bodies: raises HTTPException 413 and 408.
+
+    The application's own handler makes the reply. What comes after the body (the client's going) is not timed.
+    """
+    size, over = 0, False
+
+    async def next_part() -> MutableMapping[str, Any]:
+        nonlocal size, over
+        if over:
+            return await receive()
+        try:
+            async with asyncio.timeout(timeout):
+                message = await receive()
+        except TimeoutError:
+            headers = {"connection": "close"}
+            raise HTTPException(408, f"The body did not arrive within {timeout:g} seconds", headers) from None
+        size += len(message.get("body", b""))
+        if size > most:
+            raise HTTPException(413, f"The body is larger than {most} bytes", {"connection": "close"})
+        over = not message.get("more_body", False)
+        return message
+
+    return next_part
 
 
 def too_large(most: int) -> PlatformError:

@@ -10,15 +10,19 @@ from libs.clock import Clock
 from libs.errors import PlatformError, Reason
 from libs.ids import request_id as new_request_id
 from libs.telemetry import get_logger
-from services.gateway.api.body import Receive
+from services.gateway.api.body import Receive, bounded
 from services.gateway.api.chat_route import PATH as CHAT_PATH
 from services.gateway.api.chat_route import ChatRoute
+from services.gateway.api.keys_in_urls import refusal_of
 from services.gateway.api.replies import send_error
 from services.gateway.api.streamed import Send
 from services.gateway.metrics import RestMetrics
 
 Application = Callable[[Any, Any, Any], Awaitable[None]]
 _ALLOW = b"POST, OPTIONS"
+# FastAPI reads a body before it knows who sends it; no body but the chat route's is large.
+OTHER_BODY_BYTES_MAX = 2**20
+OTHER_BODY_SECONDS = 30.0
 _log = get_logger("gateway.rest")
 
 
@@ -34,6 +38,8 @@ class Rest:
 
     def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> Awaitable[None]:
         """One request. Not a coroutine itself: on the hot route it would be resumed for every frame."""
+        if (scope["query_string"] or "sk-" in scope["path"]) and (problem := refusal_of(scope)):
+            return send_error(send, problem, self.request_ids())
         if scope["path"] != CHAT_PATH:
             return self._other(scope, receive, send)
         if scope["method"] == "POST":
@@ -64,7 +70,7 @@ class Rest:
         if scope["method"] == "HEAD":
             scope = {**scope, "method": "GET"}
         try:
-            await self.other(scope, receive, with_id)
+            await self.other(scope, bounded(receive, OTHER_BODY_BYTES_MAX, OTHER_BODY_SECONDS), with_id)
         except Exception:  # the boundary, as in chat_route; the application has replied already
             _log.exception("request.failed", request_id=request_id)
         finally:

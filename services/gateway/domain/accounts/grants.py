@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from libs.errors import PlatformError, Reason
 from services.gateway.domain.accounts.records import Budget, Limits
@@ -29,11 +29,15 @@ _BOUNDS = (
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """`ceiling`: what may not be passed. `inherited`: what stands where nothing is said. `models`: None = all."""
+    """`ceiling`: what may not be passed. `inherited`: what stands where nothing is said.
+
+    `models` and `expires_at` (Unix seconds) are the maker's own; None = all, and never.
+    """
 
     ceiling: Limits = field(default_factory=Limits)
     inherited: Limits = field(default_factory=Limits)
     models: frozenset[str] | None = None
+    expires_at: float | None = None
 
     def limits(self, wanted: LimitsSpec, before: Limits | None = None) -> LimitsSpec:
         """The limits as they may be stored: all of them for a new record, else those that are told.
@@ -49,6 +53,25 @@ class Grant:
         if wanted.models is not UNSET or before is None:
             told["models"] = self._models(() if wanted.models is UNSET else wanted.models, before)
         return LimitsSpec(**told)
+
+    def budget(self, wanted: Budget, before: Limits) -> None:
+        """Raises PERMISSION_DENIED for a single budget that would pass the ceiling."""
+        self._budgets((wanted,), before)
+
+    def clear(self, duration: str) -> None:
+        """Raises PERMISSION_DENIED where the budget of that duration is the maker's own, too."""
+        if any(budget.duration == duration for budget in self.inherited.budgets):
+            raise _above("budgets")
+
+    def expiry(self, wanted: float | UnsetType | None, *, new: bool) -> float | UnsetType | None:
+        """The expiry as it may be stored: a key makes none that outlives it. Raises PERMISSION_DENIED."""
+        if self.expires_at is None or (wanted is UNSET and not new):
+            return wanted
+        if wanted is UNSET or wanted is None:
+            return self.expires_at
+        if wanted > self.expires_at:
+            raise _above("expires_at")
+        return wanted
 
     def _bound(self, name: str, value: Any, before: int | None) -> int | None:
         if value is None or value is UNSET:
