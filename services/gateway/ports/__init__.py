@@ -1,7 +1,7 @@
 """What the gateway needs of the world around it. Adapters implement these; tests script them."""
 
 from services.gateway.ports.accounts import AccountStore, AuditLog, KeyDirectory, PriceBook, Spend
-from services.gateway.ports.ledger import Ledger, Outbox
+from services.gateway.ports.ledger import Census, Holds, Leases, Ledger, Outbox, Reservations
 from services.gateway.ports.pipeline import (
     Catalog,
     Encoder,
@@ -17,14 +17,18 @@ __all__ = [
     "AccountStore",
     "AuditLog",
     "Catalog",
+    "Census",
     "Encoder",
     "Encoders",
     "KeyDirectory",
+    "Holds",
+    "Leases",
     "Ledger",
     "Metadata",
     "Observer",
     "Outbox",
     "Owners",
+    "Reservations",
     "PriceBook",
     "Router",
     "Spend",

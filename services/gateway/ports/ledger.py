@@ -74,6 +74,21 @@ class Holds(Protocol):
         ...
 
 
+class Census(Protocol):
+    """Which gateways there are, and in which life of the store each has declared its holds. Raises STORE_UNAVAILABLE."""
+
+    async def beat(self, name: str, declared: str) -> tuple[str, dict[str, str]]:
+        """Says that gateway `name` is here and has declared its holds in that life ("" = not yet).
+
+        Returns the store's life, and of every other gateway the life it has declared them in.
+        """
+        ...
+
+    async def leave(self, name: str) -> None:
+        """Gateway `name` ends, and holds nothing any more."""
+        ...
+
+
 class Leases(Protocol):
     """Holds whose gateway has not renewed them. Raises STORE_UNAVAILABLE."""
 

@@ -27,6 +27,9 @@ from services.gateway.domain.ledger.types import (
 
 # A grace that never ends: nothing is overdue by so much.
 _NEVER_US = 2**53 - 1
+CENSUS = "hr:ledger:gateways"
+# A gateway that was silent for an hour is gone, and its holds have expired.
+_SILENT_US = 3600 * 1_000_000
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder().decode
 _meta = msgspec.msgpack.Decoder(UsageMeta)
@@ -41,7 +44,7 @@ class LeaseTimes:
 
 
 class ValkeyLedger:
-    """See ports.Holds, ports.Leases and ports.Reservations."""
+    """See ports.Holds, ports.Census, ports.Leases and ports.Reservations."""
 
     def __init__(self, valkey: Valkey, times: LeaseTimes) -> None:
         self._valkey = valkey
@@ -87,6 +90,16 @@ class ValkeyLedger:
             *ask.scopes,
         ]
         return Outcome(_unpack(await self._call("redeclare", ask.tenant, args))[0])
+
+    async def beat(self, name: str, declared: str) -> tuple[str, dict[str, str]]:
+        """See ports.Census."""
+        found = await self._valkey.call(LEDGER, "beat", [CENSUS], [name, declared, _SILENT_US])
+        life, *others = [text.decode() for text in found]
+        return life, dict(zip(others[::2], others[1::2], strict=True))
+
+    async def leave(self, name: str) -> None:
+        """See ports.Census."""
+        await self._valkey.command("HDEL", CENSUS, name)
 
     async def overdue(self, tenant: str, limit: int) -> Sequence[Overdue]:
         """See ports.Leases."""

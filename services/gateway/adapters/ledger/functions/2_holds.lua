@@ -361,31 +361,16 @@ local function hold(keys, args)
   return reply('ok', now, standing(scopes, now), ask.amount, ask.tokens)
 end
 
--- A running hold and its scopes grow by `amount`; false when a budget has no room for it.
-local function grow(prefix, rec, amount, tokens, now)
-  local scopes, part = load_scopes(prefix, rec.sc), rec.parts[#rec.parts]
-  local request_budget
-  for _, scope in ipairs(scopes) do
-    local lim = scope.lim
-    if not lim or lim.off or (lim.exp and now >= lim.exp) then
-      return false
-    end
-    request_budget = lim.req and math.min(request_budget or lim.req, lim.req) or request_budget
-  end
-  if request_budget and rec.a + amount > request_budget then
-    return false
-  end
-  local room = least_room(scopes, now, part.w)
-  if room and room < amount then
-    return false
-  end
+-- A running hold and its scopes grow, whatever their limits say.
+local function grow(prefix, rec, scopes, amount, tokens, now)
+  local part = rec.parts[#rec.parts]
   if part.r then
     part = {a = 0, w = part.w}
     table.insert(rec.parts, part)
   end
   part.a = part.a + amount
   for at, scope in ipairs(scopes) do
-    local st, limit = scope.st, scope.lim.tpm
+    local st, limit = scope.st, scope.lim and scope.lim.tpm
     st.h = st.h + amount
     for duration, start in pairs(part.w[at]) do
       move(st, duration, start, 0, amount)
@@ -397,7 +382,22 @@ local function grow(prefix, rec, amount, tokens, now)
     save_scope(prefix, scope)
   end
   rec.a, rec.t = rec.a + amount, rec.t + tokens
-  return true
+end
+
+local function may_grow(rec, scopes, amount, now)
+  local request_budget
+  for _, scope in ipairs(scopes) do
+    local lim = scope.lim
+    if not lim or lim.off or (lim.exp and now >= lim.exp) then
+      return false
+    end
+    request_budget = lim.req and math.min(request_budget or lim.req, lim.req) or request_budget
+  end
+  if request_budget and rec.a + amount > request_budget then
+    return false
+  end
+  local room = least_room(scopes, now, rec.parts[#rec.parts].w)
+  return not room or room >= amount
 end
 
 -- Reports may arrive out of order: the one with more of the answer is the later one.
@@ -420,12 +420,18 @@ local function extend(keys, args)
   elseif rec.s ~= 'held' then
     return reply('ended', rec.s)
   end
-  local amount = tonumber(args[3])
-  local grown = amount == 0 or grow(prefix, rec, amount, tonumber(args[4]), now)
+  local amount, granted = tonumber(args[3]), true
+  if amount > 0 then
+    local scopes = load_scopes(prefix, rec.sc)
+    granted = may_grow(rec, scopes, amount, now)
+    if granted then
+      grow(prefix, rec, scopes, amount, tonumber(args[4]), now)
+    end
+  end
   report(rec, args, 6)
   rec.l = now + tonumber(args[5])
   keep_hold(prefix, id, rec)
-  return reply(grown and 'ok' or 'no')
+  return reply(granted and 'ok' or 'no')
 end
 
 -- args: id, state (settled or refunded), platform, progress x 5
@@ -486,15 +492,23 @@ local function redeclare(keys, args)
     return reply('life', life)
   end
   local prefix, id, now = keys[1], args[2], now_us()
-  if redis.call('EXISTS', hold_key(prefix, id)) == 1 then
-    return reply('ok')
+  local names, at, amount, tokens = scopes_from(args, 13), tonumber(args[7]), tonumber(args[3]), tonumber(args[4])
+  local scopes, rec = load_scopes(prefix, names), load_packed(hold_key(prefix, id))
+  if rec and rec.s ~= 'held' then
+    return reply('ended', rec.s)
+  elseif rec then
+    -- It may have lost an extension, or the renewal of its lease.
+    if amount > rec.a then
+      grow(prefix, rec, scopes, amount - rec.a, math.max(0, tokens - rec.t), now)
+    end
+    report(rec, args, 8)
+    rec.l = now + tonumber(args[5])
+  else
+    local parts = parts_of(scopes, {amount = amount, drawn = 0, covered = {}, reservation = ''}, nil, at)
+    take_hold(prefix, scopes, parts, tokens, now)
+    rec = {s = 'held', a = amount, t = tokens, l = now + tonumber(args[5]), sc = names, parts = parts,
+           pr = progress_from(args, 8), m = args[6], n = 0, at = at}
   end
-  local names, at, amount = scopes_from(args, 13), tonumber(args[7]), tonumber(args[3])
-  local scopes = load_scopes(prefix, names)
-  local parts = parts_of(scopes, {amount = amount, drawn = 0, covered = {}, reservation = ''}, nil, at)
-  take_hold(prefix, scopes, parts, tonumber(args[4]), now)
-  local rec = {s = 'held', a = amount, t = tonumber(args[4]), l = now + tonumber(args[5]), sc = names, parts = parts,
-               pr = progress_from(args, 8), m = args[6], n = 0, at = at}
   keep_hold(prefix, id, rec)
   return reply('ok')
 end

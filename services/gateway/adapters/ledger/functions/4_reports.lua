@@ -180,7 +180,27 @@ local function hello()
   return this_life()
 end
 
+-- A gateway says that it is here, and in which life of the store it has declared its holds ('' = not yet). The key is
+-- the census of all gateways. Returns the life, then name and declared life of every other gateway.
+-- args: name, declared life, microseconds after which a silent one is forgotten
+local function beat(keys, args)
+  local now, census = now_us(), keys[1]
+  redis.call('HSET', census, args[1], args[2] .. ' ' .. text(now))
+  local told, entries = {this_life()}, redis.call('HGETALL', census)
+  for at = 1, #entries, 2 do
+    local declared, seen = string.match(entries[at + 1], '(%d*) (%d+)')
+    if now - tonumber(seen) > tonumber(args[3]) then
+      redis.call('HDEL', census, entries[at])
+    elseif entries[at] ~= args[1] then
+      told[#told + 1] = entries[at]
+      told[#told + 1] = declared
+    end
+  end
+  return told
+end
+
 redis.register_function('@library@_hello', hello)
+redis.register_function('@library@_beat', beat)
 redis.register_function('@library@_hold', hold)
 redis.register_function('@library@_extend', extend)
 redis.register_function('@library@_settle', settle)
