@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from fastapi import FastAPI
 from headrace.inference.v1.inference_pb2 import FINISH_REASON_STOP, GenerateResponse
 
 from libs.clock import SystemClock
@@ -144,6 +145,7 @@ async def public_face(
     request_limits: Limits | None = None,
     connections: ConnectionLimits | None = None,
     watch_every: float = 0.02,
+    extend: Iterable[Callable[[FastAPI], None]] = (),
 ) -> AsyncIterator[Face]:
     """The real routes on a real port of loopback."""
     clock, registry = SystemClock(), Registry()
@@ -153,7 +155,8 @@ async def public_face(
     chat = ChatRoute(
         pipeline, door, ChatDecoder(request_limits or Limits()), clock, watch, metrics, limits or ChatRouteLimits()
     )
-    rest = Rest(chat, admin_app(pipeline, door, registry, created=1, version="0"), metrics, clock)
+    admin = admin_app(pipeline, door, registry, created=1, version="0", extend=extend)
+    rest = Rest(chat, admin, metrics, clock)
     server = RestServer(rest, "127.0.0.1", 0, limits=connections or ConnectionLimits())
     watching = asyncio.get_running_loop().create_task(watch.run())
     try:
