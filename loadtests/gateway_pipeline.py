@@ -35,6 +35,7 @@ from services.gateway.usecases.call import Services
 from services.gateway.usecases.chat import ChatPipeline
 from services.gateway.usecases.prepare import PrepareLimits, Preparer
 from services.gateway.usecases.sessions import SessionGuard, SessionLimits
+from services.gateway.usecases.waiting import WaitingRoom, WaitLimits
 
 INFO = ModelInfo(
     "m", "m", "d" * 64, "t" * 64, 8192, capabilities=Capabilities(seed=True, resume=True), addresses=("a",)
@@ -134,7 +135,8 @@ def pipeline(channel: ReadyChannel) -> ChatPipeline:
     """The real pipeline over parts that cost nothing."""
     clock, parts = SystemClock(), ReadyParts()
     workers = RpcWorkers(Channels(lambda _: channel, clock))
-    means = Means(RpcRouter(channel), workers, RetryBudget(clock.monotonic), RunnerLimits())
+    room = WaitingRoom(clock, WaitLimits())
+    means = Means(RpcRouter(channel), workers, RetryBudget(clock.monotonic), RunnerLimits(), room)
     preparer = Preparer(parts, CacheSalts(b"pepper"), clock, PrepareLimits())
     return ChatPipeline(Services(parts, SessionGuard(parts, clock, SessionLimits()), preparer, means, clock))
 

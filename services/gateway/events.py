@@ -47,6 +47,8 @@ class Ended:
     resumed: bool = False
     estimated: bool = False
     ignored_fields: tuple[str, ...] = field(default_factory=tuple)
+    # Wait in the gateway's queue, a part of first_token_ms.
+    queued_ms: float = 0.0
 
 
 Event = Started | Delta | Ended

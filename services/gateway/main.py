@@ -30,10 +30,12 @@ from services.gateway.api.rest import Rest
 from services.gateway.api.server import RestServer
 from services.gateway.api.streamed import StreamTimes
 from services.gateway.api.watch import Watch
+from services.gateway.domain.fair_queue import QueueBounds
 from services.gateway.metrics import RestMetrics
 from services.gateway.settings import GatewaySettings
 from services.gateway.usecases.prepare import PrepareLimits
 from services.gateway.usecases.sessions import SessionLimits
+from services.gateway.usecases.waiting import WaitLimits
 from services.gateway.wire.limits import Limits
 from services.gateway.wire.openai_chat_decode import ChatDecoder
 
@@ -112,7 +114,14 @@ def _options(settings: GatewaySettings, secret: bytes) -> PipelineOptions:
         sessions=SessionLimits(sessions.cached_max, sessions.fresh_seconds, float(sessions.ttl_seconds)),
         placements=PlacementLimits(sessions.placement_seconds, sessions.cached_max),
         prepare=PrepareLimits(settings.limits.default_answer_tokens_max),
+        waiting=_wait_limits(settings),
     )
+
+
+def _wait_limits(settings: GatewaySettings) -> WaitLimits:
+    queue = settings.queue
+    bounds = QueueBounds(queue.waiting_max, queue.tenant_max, queue.ageing_seconds)
+    return WaitLimits(queue.wait_seconds_max, queue.retry_seconds, bounds)
 
 
 async def build(settings: GatewaySettings, stack: AsyncExitStack, app: App) -> None:

@@ -97,6 +97,21 @@ class SessionSettings(SettingsGroup):
     placement_seconds: float = Field(default=30.0, ge=0.0, le=300.0)
 
 
+class QueueSettings(SettingsGroup):
+    """Where calls wait while every worker of their model pushes back; one queue per model."""
+
+    # The longest wait; the call's own deadline may end it earlier. 0 = no queue: refusals go to the client at once.
+    # High values keep clients waiting that would be served sooner elsewhere.
+    wait_seconds_max: float = Field(default=30.0, ge=0.0, le=3600.0)
+    # Beyond either a call is refused at once. One tenant's thousand waiters do not delay another's, but take memory.
+    waiting_max: int = Field(default=1024, ge=1, le=100_000)
+    tenant_max: int = Field(default=256, ge=1, le=100_000)
+    # When a refused call tries again if its worker named no time. Low values ask full workers again and again.
+    retry_seconds: float = Field(default=0.5, ge=0.01, le=60.0)
+    # Waiting so long counts as much as one step of priority, within a tenant. High values let low priorities wait.
+    ageing_seconds: float = Field(default=5.0, gt=0.0, le=3600.0)
+
+
 class GatewaySettings(ServiceSettings):
     """Everything the gateway can be told."""
 
@@ -111,6 +126,7 @@ class GatewaySettings(ServiceSettings):
     valkey: ValkeySettings = ValkeySettings()
     limits: LimitSettings = LimitSettings()
     sessions: SessionSettings = SessionSettings()
+    queue: QueueSettings = QueueSettings()
     # JSON list of hashed keys, made by `headrace keys`; empty = <state_dir>/keys.json. Missing = every call is 401.
     keys_file: Path | None = None
     # Secret behind the hashes and the cache salts, mode 600; empty = <state_dir>/pepper.

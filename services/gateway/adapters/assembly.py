@@ -20,6 +20,7 @@ from services.gateway.adapters.placements import PlacementLimits, RememberingRou
 from services.gateway.adapters.router import RpcRouter
 from services.gateway.adapters.tokenizer_disk import TokenizerDisk
 from services.gateway.adapters.tokenizers import FetchedEncoders
+from services.gateway.adapters.wait_metrics import WaitMetrics
 from services.gateway.adapters.warmup import Warmth
 from services.gateway.adapters.workers import Channels, RpcWorkers
 from services.gateway.domain.salt import CacheSalts
@@ -29,6 +30,7 @@ from services.gateway.usecases.call import Services
 from services.gateway.usecases.chat import ChatPipeline
 from services.gateway.usecases.prepare import PrepareLimits, Preparer
 from services.gateway.usecases.sessions import SessionGuard, SessionLimits
+from services.gateway.usecases.waiting import WaitingRoom, WaitLimits
 
 Transport = Literal["trunk", "grpc"]
 Dial = Callable[[str, Transport], Channel]
@@ -53,6 +55,7 @@ class PipelineOptions:
     placements: PlacementLimits = field(default_factory=PlacementLimits)
     prepare: PrepareLimits = field(default_factory=PrepareLimits)
     runner: RunnerLimits = field(default_factory=RunnerLimits)
+    waiting: WaitLimits = field(default_factory=WaitLimits)
 
 
 async def open_pipeline(
@@ -83,18 +86,20 @@ async def open_pipeline(
     if options.warm:
         _spawn(stack, warmth.keep(), "tokenizer-warm-up")
     catalog.start()
-    router = RememberingRouter(
-        RpcRouter(to_router), catalog.version, clock, options.placements, options.registry or Registry()
-    )
+    registry = options.registry or Registry()
+    router = RememberingRouter(RpcRouter(to_router), catalog.version, clock, options.placements, registry)
+    wait_metrics = WaitMetrics(registry)
+    room = WaitingRoom(clock, options.waiting, wait_metrics)
+    wait_metrics.read_from(lambda: len(room))
     services = Services(
         catalog=catalog,
         guard=SessionGuard(owners, clock, options.sessions),
         preparer=Preparer(encoders, CacheSalts(options.secret), clock, options.prepare),
-        means=Means(router, RpcWorkers(channels), RetryBudget(clock.monotonic), options.runner),
+        means=Means(router, RpcWorkers(channels), RetryBudget(clock.monotonic), options.runner, room),
         clock=clock,
         margin_seconds=options.margin_seconds,
     )
-    return ChatPipeline(services, observers, loaded=warmth.loaded if options.warm else None)
+    return ChatPipeline(services, [room, *observers], loaded=warmth.loaded if options.warm else None)
 
 
 def _spawn(stack: AsyncExitStack, work: Coroutine[None, None, None], name: str) -> None:

@@ -90,6 +90,12 @@ class Attempts:
         """Records how the attempt in progress ended."""
         self.ended.append(attempt)
 
+    def forgive_refusals(self) -> None:
+        """Forgets who had no room: the call has waited since, and may ask the same workers again."""
+        self.ended = [
+            past for past in self.ended if past.outcome is not Outcome.NOT_STARTED or past.reason != Reason.OVERLOADED
+        ]
+
     @property
     def losses(self) -> list[PastAttempt]:
         """Attempts whose worker was lost, oldest first."""

@@ -31,4 +31,6 @@ class CallRecord:
     cached_tokens: int = 0
     reprefill_tokens: int = 0
     stale_deltas: int = 0
+    # In the gateway's own queue, because every worker was full.
+    queued_ms: float = 0.0
     error: str = ""

@@ -18,6 +18,7 @@ from services.gateway.domain.work import Attempt, Work
 from services.gateway.ports import Metadata, Router, Workers
 from services.gateway.usecases.candidates import Candidates
 from services.gateway.usecases.deadline import Deadline
+from services.gateway.usecases.waiting import QueuedCall, WaitingRoom
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +38,20 @@ class Means:
     workers: Workers
     budget: RetryBudget
     limits: RunnerLimits
+    room: WaitingRoom
 
 
 class Run:
     """The attempts of one call. The caller reads the streams; this decides where they come from and what they mean."""
 
     __slots__ = (
-        "_candidates", "_deadline", "_last", "_means", "_metadata", "attempts", "candidate", "delivered", "epoch",
-        "resumes", "sent", "stale", "work",
+        "_candidates", "_deadline", "_has_turn", "_last", "_means", "_metadata", "_priority", "_query", "attempts",
+        "candidate", "delivered", "epoch", "queued_seconds", "resumes", "sent", "stale", "work",
     )  # fmt: skip
 
-    def __init__(self, means: Means, *, deadline: Deadline, metadata: Metadata) -> None:
+    def __init__(self, means: Means, *, deadline: Deadline, metadata: Metadata, priority: int = 0) -> None:
         self._means = means
+        self._priority = priority
         self._deadline = deadline
         self._metadata = metadata
         self.attempts = Attempts(means.limits.caps)
@@ -60,6 +63,10 @@ class Run:
             place_timeout=means.limits.place_timeout_seconds,
             metadata=metadata,
         )
+        self._query: PlaceQuery
+        # It was given a turn by the queue, which waits to hear what came of it.
+        self._has_turn = False
+        self.queued_seconds = 0.0
         self.work: Work
         self.delivered: Delivered
         self.candidate: Candidate | None = None
@@ -74,10 +81,13 @@ class Run:
         """Sets the variant to run; later attempts go to its workers only."""
         self.work = work
         self.delivered = Delivered(max(1, work.request.sampling.n))
+        self._query = query
         self._candidates.aim(query)
 
     async def start(self) -> Stream[GenerateResponse]:
         """Opens the next attempt. Raises PlatformError when there is nowhere to go (see Candidates.next)."""
+        if self.epoch < 0 and self._means.room.has_queue(self._query.model):
+            await self._queue(None)
         candidate = await self._candidates.next()
         timeout = self._deadline.left()
         self.epoch += 1
@@ -97,6 +107,9 @@ class Run:
 
     def accept(self, batch: Iterable[GenerateResponse]) -> list[GenerateResponse]:
         """The deltas of a batch that are to be sent. Raises INTERNAL when one does not continue the stream."""
+        if self._has_turn:
+            self._has_turn = False
+            self._means.room.served(self._query.request_id)
         try:
             return self.delivered.take(batch)
         except HoleError as error:
@@ -131,16 +144,33 @@ class Run:
         self.delivered = Delivered(max(1, self.work.request.sampling.n))
 
     async def _goes_on(self, error: PlatformError) -> bool:
+        pushed_back = error.reason is Reason.OVERLOADED and not error.started
         if error.reason is Reason.OVERLOADED and not self._candidates.left:
             # The plan named everybody: asking the router again would only add to the load.
-            return False
+            return pushed_back and await self._queue(error)
         verdict = self._verdict()
         if verdict is Verdict.PROBE:
             await self._candidates.probe()
             verdict = self._verdict()
         if verdict is Verdict.RETRY:
             return self._means.budget.take()
+        if verdict is Verdict.STOP and pushed_back:
+            return await self._queue(error)
         return verdict is Verdict.GO_ON
+
+    async def _queue(self, refusal: PlatformError | None) -> bool:
+        """Waits until it is this call's turn to try. Raises what the client is to be told when none comes."""
+        query = self._query
+        call = QueuedCall(query.request_id, query.model, query.tenant, self._priority, self._deadline)
+        self._has_turn = False
+        try:
+            self.queued_seconds += await self._means.room.wait(call, refusal)
+        except PlatformError as error:
+            raise (interrupted("its worker was lost and all others are busy") if self.sent else error) from error
+        self._has_turn = True
+        self._candidates.aim(query)
+        self.attempts.forgive_refusals()
+        return True
 
     def _verdict(self) -> Verdict:
         return self.attempts.verdict(sent=self.sent, resumable=self.sent and self._resumable())

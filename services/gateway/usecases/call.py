@@ -71,7 +71,7 @@ class Call:
             services.catalog, services.preparer, request, principal, deadline=self._deadline, metadata=metadata
         )
         self._session: OpenSession | None = None
-        self.run = Run(services.means, deadline=self._deadline, metadata=metadata)
+        self.run = Run(services.means, deadline=self._deadline, metadata=metadata, priority=principal.priority)
         self.record = CallRecord(
             request_id=request_id,
             tenant=principal.tenant,
@@ -160,6 +160,7 @@ class Call:
             resumed=record.resumes > 0,
             estimated=bool(usages) and usages[-1].estimated,
             ignored_fields=self._request.ignored_fields,
+            queued_ms=record.queued_ms,
         )
 
     def note(self) -> None:
@@ -168,6 +169,7 @@ class Call:
         record.past = run.attempts.ended
         record.attempts = run.epoch + 1
         record.resumes = run.resumes
+        record.queued_ms = run.queued_seconds * 1000
         record.reproducible = not (run.resumes and self._request.sampling.seed is not None)
         if run.candidate is not None:
             record.worker, record.placed_by = run.candidate.worker, run.candidate.reason

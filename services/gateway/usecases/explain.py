@@ -40,6 +40,8 @@ def line(record: CallRecord) -> dict[str, object]:
     fields: dict[str, object] = {name.removeprefix("headrace."): value for name, value in attributes(record).items()}
     if record.first_delta_at:
         fields["first_token_ms"] = round((record.first_delta_at - record.started_at) * 1000, 3)
+    if record.queued_ms:
+        fields["queued_ms"] = round(record.queued_ms, 3)
     fields["total_ms"] = round((record.ended_at - record.started_at) * 1000, 3)
     return fields
 

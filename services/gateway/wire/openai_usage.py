@@ -42,6 +42,10 @@ def report_of(ended: Ended, ignored_fields: tuple[str, ...]) -> dict[str, Any]:
         "attempts": ended.attempts,
         "resumed": ended.resumed,
         "estimated": ended.estimated,
-        "timings": {"first_token_ms": round(ended.first_token_ms, 3), "total_ms": round(ended.total_ms, 3)},
+        "timings": {
+            "queued_ms": round(ended.queued_ms, 3),
+            "first_token_ms": round(ended.first_token_ms, 3),
+            "total_ms": round(ended.total_ms, 3),
+        },
         "ignored_fields": sorted({*ignored_fields, *ended.ignored_fields}),
     }

@@ -67,7 +67,7 @@ def test_usage_comes_last_and_only_when_asked_for(wire):
     assert usage["headrace"]["worker"] == "inference-0"
     assert usage["headrace"]["session"] == "s-1"
     assert usage["headrace"]["ignored_fields"] == ["wobble"]
-    assert usage["headrace"]["timings"] == {"first_token_ms": 12.5, "total_ms": 20.0}
+    assert usage["headrace"]["timings"] == {"queued_ms": 0.0, "first_token_ms": 12.5, "total_ms": 20.0}
     assert reply.headers["x-session-id"] == "s-1"
 
 

@@ -10,6 +10,7 @@ from libs.testing.inmem import InMemoryStream
 from libs.testing.loop import run
 from services.gateway.domain.turns import Guided, Sampling, Tool, ToolChoice
 from services.gateway.events import Ended
+from services.gateway.usecases.waiting import WaitLimits
 from tests.unit.services.gateway.usecases.world import Worker, World, ask, capable, tokens, whole
 
 TOOLS = {"tools": (Tool("f", "does", "{}"),), "tool_choice": ToolChoice("required")}
@@ -112,9 +113,10 @@ def test_not_started_moves_on_twice_at_most(tmp_path):
     run(scenario())
 
 
-def test_the_overload_of_all_is_told_as_it_is_and_the_router_is_left_alone(tmp_path):
+def test_without_a_queue_the_overload_of_all_is_told_as_it_is_and_the_router_is_left_alone(tmp_path):
     async def scenario():
-        async with World([Worker("a", [("refuse", Reason.OVERLOADED)])], tmp_path) as world:
+        worker = Worker("a", [("refuse", Reason.OVERLOADED)])
+        async with World([worker], tmp_path, waiting=WaitLimits(wait_seconds_max=0)) as world:
             _, error = await world.failure()
             assert (error.reason, error.http_status, error.retry_after_seconds) == (Reason.OVERLOADED, 429, 2.0)
             assert len(world.router.places) == 1

@@ -1,0 +1,46 @@
+"""Metrics of calls that wait because every worker of their model pushes back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from libs.telemetry.metrics import NO_LABELS, NoLabels, Registry
+
+
+class WaitLabels(NamedTuple):
+    """`outcome` is "served", "refused" or "gone"; see ports.WaitObserver."""
+
+    outcome: str
+
+
+class RefusalLabels(NamedTuple):
+    """`why` is "full" or "late"; see ports.WaitObserver."""
+
+    why: str
+
+
+class WaitMetrics:
+    """See ports.WaitObserver."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._waited = registry.histogram(
+            "headrace_gateway_queue_wait_seconds", "Time in the queue, by how it ended.", WaitLabels
+        )
+        # "full" is too little room (queue.waiting_max, queue.tenant_max) or too few workers; "late" is too few workers.
+        self._refused = registry.counter(
+            "headrace_gateway_queue_refused_total", "Calls told to come back later.", RefusalLabels
+        )
+        self._waiting = registry.gauge("headrace_gateway_queue_waiting", "Calls that wait for a worker.", NoLabels)
+
+    def read_from(self, waiting: Callable[[], int]) -> None:
+        """Where the number of those who wait is read at each scrape."""
+        self._waiting.read_from(NO_LABELS, waiting)
+
+    def waited(self, outcome: str, seconds: float) -> None:
+        """See ports.WaitObserver."""
+        self._waited.observe(WaitLabels(outcome), seconds)
+
+    def refused(self, why: str) -> None:
+        """See ports.WaitObserver."""
+        self._refused.inc(RefusalLabels(why))

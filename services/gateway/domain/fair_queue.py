@@ -1,0 +1,193 @@
+"""A bounded queue that is fair between tenants: weighted fair queueing over tenants, priorities with ageing within.
+
+Between tenants it is start-time fair queueing (Goyal, Vin, Cheng 1996) with every turn costing the same: a tenant's
+next turn comes 1/weight after its last one in virtual time, so that one waiter of a tenant is never behind a thousand
+of another. Within a tenant the waiter with the highest priority goes first, and waiting raises a priority by one every
+`ageing_seconds`, so that the lowest one leaves in the end.
+"""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass, field
+from itertools import count
+
+PRIORITY_MAX = 8
+# Void entries stay in a heap until they outnumber the valid ones by so many.
+SLACK = 32
+
+
+@dataclass(frozen=True, slots=True)
+class QueueBounds:
+    """How many may wait in all and of one tenant, turns under way included."""
+
+    waiting_max: int = 1024
+    tenant_max: int = 256
+    ageing_seconds: float = 5.0
+
+
+@dataclass(eq=False, slots=True)
+class Waiter:
+    """One that waits. Times are `Clock.monotonic` seconds; `priority` is bounded to +-PRIORITY_MAX."""
+
+    tenant: str
+    priority: int
+    arrived_at: float
+    deadline: float
+    # Order of arrival, given by the queue.
+    serial: int = 0
+    gone: bool = False
+    # Has its turn: it is out of the order, and still counts against the bounds until `leave` or `restore`.
+    out: bool = False
+
+
+@dataclass(eq=False, slots=True)
+class _Tenant:
+    """`due`: virtual time of its next turn; `ticket` names its one valid entry in the order, 0 = it has none.
+
+    It stays in the order, with nobody waiting, until its turn comes: only then is its last turn forgotten.
+    """
+
+    name: str
+    due: float = 0.0
+    ticket: int = 0
+    ticket_due: float = 0.0
+    # Waiting or out; and of them those in `heap`.
+    members: int = 0
+    waiting: int = 0
+    heap: list[tuple[float, int, Waiter]] = field(default_factory=list)
+
+
+class FairQueue:
+    """The order of those who wait. Every operation is O(log n); nothing here blocks or knows what they wait for."""
+
+    __slots__ = ("_ageing", "_bounds", "_members", "_now", "_order", "_serial", "_tenants", "_waiting")
+
+    def __init__(self, bounds: QueueBounds) -> None:
+        self._bounds = bounds
+        self._ageing = bounds.ageing_seconds
+        self._tenants: dict[str, _Tenant] = {}
+        self._order: list[tuple[float, int, _Tenant]] = []
+        self._serial = count(1)
+        self._now = 0.0
+        self._members = 0
+        self._waiting = 0
+
+    def __len__(self) -> int:
+        """Those who wait and those who have their turn."""
+        return self._members
+
+    @property
+    def waiting(self) -> int:
+        """Those who wait for their turn."""
+        return self._waiting
+
+    def room(self, tenant: str) -> bool:
+        """Whether one more of this tenant may wait."""
+        found = self._tenants.get(tenant)
+        return self._members < self._bounds.waiting_max and (found is None or found.members < self._bounds.tenant_max)
+
+    def push(self, waiter: Waiter) -> bool:
+        """Takes a new waiter; False when the queue is full for it."""
+        if not self.room(waiter.tenant):
+            return False
+        tenant = self._tenants.get(waiter.tenant)
+        if tenant is None:
+            tenant = self._tenants[waiter.tenant] = _Tenant(waiter.tenant)
+        if not tenant.ticket:
+            tenant.due = max(tenant.due, self._now)
+        waiter.serial = next(self._serial)
+        tenant.members += 1
+        self._members += 1
+        self._enter(tenant, waiter)
+        return True
+
+    def pop(self, now: float) -> Waiter | None:
+        """The next one, who has the turn now; None when nobody waits. Who is past the deadline gets no turn."""
+        while self._order:
+            due, ticket, tenant = heapq.heappop(self._order)
+            if ticket != tenant.ticket:
+                continue
+            tenant.ticket = 0
+            self._now = max(self._now, due)
+            waiter = self._first(tenant, now)
+            if waiter is None:
+                self._forget(tenant)
+                continue
+            tenant.due = due + _cost(waiter)
+            self._line_up(tenant)
+            return waiter
+        return None
+
+    def restore(self, waiter: Waiter) -> None:
+        """Puts one back whose turn was of no use: to its old place, and the turn costs its tenant nothing."""
+        if waiter.gone or not waiter.out:
+            return
+        tenant = self._tenants[waiter.tenant]
+        waiter.out = False
+        tenant.due -= _cost(waiter)
+        self._enter(tenant, waiter)
+
+    def leave(self, waiter: Waiter) -> None:
+        """Lets one go for good, served or not. A repeat does nothing."""
+        if waiter.gone:
+            return
+        waiter.gone = True
+        tenant = self._tenants[waiter.tenant]
+        tenant.members -= 1
+        self._members -= 1
+        if not waiter.out:
+            tenant.waiting -= 1
+            self._waiting -= 1
+            _tidy(tenant)
+        self._forget(tenant)
+
+    def _enter(self, tenant: _Tenant, waiter: Waiter) -> None:
+        # A constant order although priorities age: all of them grow alike.
+        place = waiter.arrived_at - _bounded(waiter.priority) * self._ageing
+        heapq.heappush(tenant.heap, (place, waiter.serial, waiter))
+        tenant.waiting += 1
+        self._waiting += 1
+        self._line_up(tenant)
+
+    def _line_up(self, tenant: _Tenant) -> None:
+        """Gives the tenant its place among the others; an earlier one is void."""
+        if tenant.ticket and tenant.ticket_due == tenant.due:
+            return
+        tenant.ticket, tenant.ticket_due = next(self._serial), tenant.due
+        heapq.heappush(self._order, (tenant.due, tenant.ticket, tenant))
+        if len(self._order) > 2 * len(self._tenants) + SLACK:
+            self._order = [entry for entry in self._order if entry[1] == entry[2].ticket]
+            heapq.heapify(self._order)
+
+    def _first(self, tenant: _Tenant, now: float) -> Waiter | None:
+        while tenant.heap:
+            _, _, waiter = heapq.heappop(tenant.heap)
+            if waiter.gone:
+                continue
+            tenant.waiting -= 1
+            self._waiting -= 1
+            waiter.out = True
+            if waiter.deadline > now:
+                return waiter
+        return None
+
+    def _forget(self, tenant: _Tenant) -> None:
+        """Drops a tenant of whom nobody is left."""
+        if not tenant.members and not tenant.ticket:
+            self._tenants.pop(tenant.name, None)
+
+
+def _tidy(tenant: _Tenant) -> None:
+    if len(tenant.heap) > 2 * tenant.waiting + SLACK:
+        tenant.heap = [entry for entry in tenant.heap if not entry[2].gone]
+        heapq.heapify(tenant.heap)
+
+
+def _bounded(priority: int) -> int:
+    return max(-PRIORITY_MAX, min(PRIORITY_MAX, priority))
+
+
+def _cost(waiter: Waiter) -> float:
+    """Virtual time of one turn: each step of priority doubles a tenant's share."""
+    return float(2.0 ** -_bounded(waiter.priority))

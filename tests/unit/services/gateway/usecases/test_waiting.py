@@ -1,0 +1,387 @@
+"""Calls that wait because every worker pushes back: who goes next, when, and what those are told who never do."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import pytest
+
+from libs.errors import PlatformError, Reason
+from libs.testing.clock import FakeClock
+from libs.testing.loop import run
+from services.gateway.domain.fair_queue import QueueBounds
+from services.gateway.domain.record import CallRecord
+from services.gateway.domain.turns import Principal
+from services.gateway.usecases.deadline import Deadline
+from services.gateway.usecases.waiting import QueuedCall, WaitingRoom, WaitLimits
+from tests.unit.services.gateway.usecases.world import Worker, World, ask, whole
+
+FULL = ("refuse", Reason.OVERLOADED)
+
+
+def refusal(seconds=None):
+    return PlatformError(Reason.OVERLOADED, "full", retry_after_seconds=seconds, started=False)
+
+
+class Told:
+    def __init__(self):
+        self.waits, self.refusals = [], []
+
+    def waited(self, outcome, seconds):
+        self.waits.append((outcome, round(seconds, 3)))
+
+    def refused(self, why):
+        self.refusals.append(why)
+
+
+class Room:
+    """A waiting room on virtual time; `calls` start in order and note when they have their turn."""
+
+    def __init__(self, *, jitter=0.0, **limits):
+        self.clock, self.told = FakeClock(), Told()
+        self.began = self.clock.monotonic()
+        self.room = WaitingRoom(self.clock, WaitLimits(**limits), self.told, uniform=lambda: jitter)
+        self.turns = []
+        self.tasks = []
+
+    def call(self, name, tenant="acme", priority=0, seconds=600.0):
+        deadline = Deadline(self.clock, self.clock.monotonic() + seconds, 0.0)
+        return QueuedCall(name, "m", tenant, priority, deadline)
+
+    def begin(self, name, error=None, **more):
+        task = asyncio.get_running_loop().create_task(self._wait(self.call(name, **more), error))
+        self.tasks.append(task)
+        return task
+
+    async def _wait(self, call, error):
+        await self.room.wait(call, error)
+        self.turns.append((call.request_id, round(self.clock.monotonic() - self.began, 3)))
+
+    def end(self, model="m", *, ran=True):
+        self.room.ended(CallRecord("other", "acme", model, first_delta_at=1.0 if ran else 0.0))
+
+    async def pass_time(self, seconds):
+        await asyncio.sleep(seconds)
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+    def names(self):
+        return [name for name, _ in self.turns]
+
+
+@asynccontextmanager
+async def room(**limits):
+    made = Room(**limits)
+    yield made
+    for task in made.tasks:
+        task.cancel()
+    await asyncio.gather(*made.tasks, return_exceptions=True)
+    for name, _ in made.turns:
+        made.room.served(name)
+    assert not made.room.has_queue("m")
+
+
+def test_a_turn_comes_when_the_refusals_time_is_over():
+    async def scenario():
+        async with room(jitter=0.5) as made:
+            made.begin("r1", refusal(2.0))
+            await made.pass_time(10)
+            assert made.turns == [("r1", 2.25)]
+
+    run(scenario())
+
+
+def test_a_refusal_without_a_time_is_tried_again_after_the_default():
+    async def scenario():
+        async with room(retry_seconds=0.5) as made:
+            made.begin("r1", refusal())
+            await made.pass_time(10)
+            assert made.turns == [("r1", 0.5)]
+
+    run(scenario())
+
+
+def test_a_running_call_that_ends_wakes_one():
+    async def scenario():
+        async with room() as made:
+            made.begin("r1", refusal(20.0))
+            made.begin("r2", refusal(20.0))
+            await made.pass_time(1)
+            made.end("another model")
+            made.end(ran=False)
+            await made.pass_time(1)
+            assert made.turns == []
+            made.end()
+            await made.pass_time(1)
+            assert made.turns == [("r1", 2.0)]
+
+    run(scenario())
+
+
+def test_who_is_served_makes_way_for_the_next_and_who_is_refused_does_not():
+    async def scenario():
+        async with room() as made:
+            for name in ("r1", "r2", "r3"):
+                made.begin(name, refusal(5.0))
+            await made.pass_time(5.1)
+            assert made.names() == ["r1"]
+            made.room.served("r1")
+            await made.pass_time(0)
+            assert made.names() == ["r1", "r2"]
+            made.begin("r2", refusal(5.0))
+            await made.pass_time(4)
+            assert made.names() == ["r1", "r2"]
+            await made.pass_time(1.2)
+            assert made.names() == ["r1", "r2", "r2"]
+
+    run(scenario())
+
+
+def test_without_refusals_time_alone_gives_more_and_more_turns():
+    async def scenario():
+        async with room(retry_seconds=1.0) as made:
+            for number in range(7):
+                made.begin(f"r{number}", refusal(1.0))
+            await made.pass_time(3.5)
+            assert [at for _, at in made.turns] == [1.0, 2.0, 2.0, 3.0, 3.0, 3.0, 3.0]
+
+    run(scenario())
+
+
+def test_new_calls_queue_up_behind_those_who_wait():
+    async def scenario():
+        async with room() as made:
+            assert not made.room.has_queue("m")
+            made.begin("r1", refusal(5.0))
+            await made.pass_time(0)
+            assert made.room.has_queue("m")
+            assert not made.room.has_queue("another")
+            made.begin("r2")
+            await made.pass_time(0)
+            made.end()
+            await made.pass_time(0)
+            assert made.names() == ["r1"]
+            made.room.served("r1")
+            await made.pass_time(0)
+            assert made.names() == ["r1", "r2"]
+
+    run(scenario())
+
+
+def test_another_tenants_single_call_does_not_wait_for_the_crowd():
+    async def scenario():
+        async with room() as made:
+            for number in range(100):
+                made.begin(f"crowd-{number}", refusal(20.0), tenant="crowd")
+            await made.pass_time(0)
+            made.begin("alone", tenant="alone")
+            await made.pass_time(0)
+            for _ in range(2):
+                made.end()
+            await made.pass_time(0)
+            assert "alone" in made.names()
+
+    run(scenario())
+
+
+def test_who_waits_too_long_is_told_how_long_and_when_to_come_back():
+    async def scenario():
+        async with room(wait_seconds_max=30.0) as made:
+            late = made.begin("r1", refusal(30.0))
+            await made.pass_time(1)
+            made.begin("r2", refusal(30.0))
+            with pytest.raises(PlatformError) as caught:
+                await late
+            error = caught.value
+            assert (error.reason, error.http_status, error.started) == (Reason.OVERLOADED, 429, False)
+            assert error.retry_after_seconds >= 1.0
+            assert "waited 30.0 s" in error.message
+            assert "1 others wait" in error.message
+            assert made.told.refusals[0] == "late"
+            assert made.told.waits[0] == ("refused", 30.0)
+
+    run(scenario())
+
+
+def test_the_callers_own_deadline_ends_the_wait_earlier():
+    async def scenario():
+        async with room() as made:
+            late = made.begin("r1", refusal(20.0), seconds=3.0)
+            with pytest.raises(PlatformError) as caught:
+                await late
+            assert caught.value.reason is Reason.OVERLOADED
+            assert made.clock.monotonic() - made.began == pytest.approx(3.0)
+
+    run(scenario())
+
+
+async def _refused_at_once(made, tenant):
+    before = made.clock.monotonic()
+    with pytest.raises(PlatformError) as caught:
+        await made.room.wait(made.call("r9", tenant=tenant), None)
+    assert (caught.value.reason, made.clock.monotonic()) == (Reason.OVERLOADED, before)
+    assert caught.value.retry_after_seconds >= 1.0
+
+
+def test_a_full_queue_refuses_at_once():
+    async def scenario():
+        async with room(bounds=QueueBounds(waiting_max=2, tenant_max=1)) as made:
+            made.begin("r1", refusal(20.0))
+            await made.pass_time(0)
+            await _refused_at_once(made, "acme")
+            made.begin("r2", tenant="b")
+            await made.pass_time(0)
+            await _refused_at_once(made, "c")
+            assert made.told.refusals == ["full", "full"]
+
+    run(scenario())
+
+
+def test_a_refusal_that_outlasts_any_wait_is_told_at_once():
+    async def scenario():
+        async with room(wait_seconds_max=30.0) as made:
+            with pytest.raises(PlatformError) as caught:
+                await made.room.wait(made.call("r1"), refusal(60.0))
+            assert caught.value.retry_after_seconds == 60.0
+
+    run(scenario())
+
+
+def test_a_caller_that_goes_away_leaves_the_queue_at_once():
+    async def scenario():
+        async with room() as made:
+            task = made.begin("r1", refusal(20.0))
+            await made.pass_time(1)
+            assert len(made.room) == 1
+            task.cancel()
+            await made.pass_time(0)
+            assert len(made.room) == 0
+            assert not made.room.has_queue("m")
+            assert made.told.waits == [("gone", 1.0)]
+
+    run(scenario())
+
+
+def test_a_turn_that_its_caller_cannot_use_goes_to_the_next():
+    async def scenario():
+        async with room() as made:
+            first = made.begin("r1", refusal(20.0))
+            made.begin("r2", refusal(20.0))
+            await made.pass_time(1)
+            made.end()
+            first.cancel()
+            await made.pass_time(0)
+            assert made.names() == ["r2"]
+
+    run(scenario())
+
+
+def test_a_call_that_fails_in_its_turn_makes_way():
+    async def scenario():
+        async with room() as made:
+            made.begin("r1", refusal(20.0))
+            made.begin("r2", refusal(20.0))
+            await made.pass_time(1)
+            made.end()
+            await made.pass_time(0)
+            made.room.ended(CallRecord("r1", "acme", "m", error="NO_WORKER"))
+            await made.pass_time(0)
+            assert made.names() == ["r1", "r2"]
+
+    run(scenario())
+
+
+# Through the pipeline.
+
+
+def test_a_call_waits_until_its_worker_has_room_and_says_so(tmp_path):
+    async def scenario():
+        async with World([Worker("a", [FULL, FULL]), Worker("b", [FULL])], tmp_path) as world:
+            events = await world.answer()
+            assert whole(events)
+            # The workers' refusals name 2 s; "a" refuses twice.
+            assert 2000 <= events[-1].queued_ms <= 5000
+            assert world.record.queued_ms == events[-1].queued_ms
+            assert world.record.error == ""
+            assert [worker for worker, _ in world.attempts()] == ["a", "b", "a", "b"]
+
+    run(scenario())
+
+
+def test_a_call_that_never_gets_room_is_429(tmp_path):
+    async def scenario():
+        async with World([Worker("a", [FULL] * 99)], tmp_path) as world:
+            events, error = await world.failure()
+            assert (events, error.reason) == ([], Reason.OVERLOADED)
+            assert "waited 30.0 s" in error.message
+            assert 29_000 <= world.record.ended_at * 1000 - world.record.started_at * 1000 <= 31_000
+
+    run(scenario())
+
+
+def test_calls_that_come_later_do_not_overtake(tmp_path):
+    async def scenario():
+        worker = Worker("a", [FULL])
+        async with World([worker], tmp_path) as world:
+            first = asyncio.create_task(world.answer(request_id="first"))
+            await asyncio.sleep(1)
+            second = asyncio.create_task(world.answer(request_id="second"))
+            await asyncio.gather(first, second)
+            order = [request.call_seed for request, _ in worker.requests]
+            assert order == ["first", "first", "second"]
+
+    run(scenario())
+
+
+def test_the_end_of_a_running_call_wakes_one_that_waits(tmp_path):
+    async def scenario():
+        worker = Worker("a", [("", 0), ("refuse", Reason.OVERLOADED)])
+        worker.pace = 0.2
+        async with World([worker], tmp_path) as world:
+            running = asyncio.create_task(world.answer(request_id="running"))
+            await asyncio.sleep(0.1)
+            events = await world.answer(request_id="waiting")
+            await running
+            assert events[-1].queued_ms < 1500
+
+    run(scenario())
+
+
+def test_a_stream_that_lost_its_worker_waits_for_room_elsewhere(tmp_path):
+    async def scenario():
+        async with World([Worker("a", [("die", 2)]), Worker("b", [FULL])], tmp_path) as world:
+            events = await world.answer()
+            assert whole(events)
+            assert events[-1].resumed
+            assert events[-1].queued_ms > 0
+
+    run(scenario())
+
+
+def test_a_stream_that_finds_no_room_elsewhere_is_interrupted(tmp_path):
+    async def scenario():
+        async with World([Worker("a", [("die", 2)]), Worker("b", [FULL] * 99)], tmp_path) as world:
+            events, error = await world.failure()
+            assert events
+            assert error.reason is Reason.STREAM_INTERRUPTED
+
+    run(scenario())
+
+
+def test_a_priority_is_taken_from_the_principal(tmp_path):
+    async def scenario():
+        worker = Worker("a", [FULL])
+        async with World([worker], tmp_path) as world:
+            names = ["first", "plain", "urgent"]
+            priorities = dict.fromkeys(names, 0) | {"urgent": 3}
+            tasks = []
+            for name in names:
+                principal = Principal("acme", "key-1", priority=priorities[name])
+                tasks.append(asyncio.create_task(world.answer(ask(name), principal, request_id=name)))
+                await asyncio.sleep(0.1)
+            await asyncio.gather(*tasks)
+            order = [request.call_seed for request, _ in worker.requests]
+            assert order == ["first", "urgent", "first", "plain"]
+
+    run(scenario())
