@@ -10,7 +10,7 @@ PROTOS = $(shell cd protos && find headrace -name '*.proto' | sort)
 TEST_PROCESSES ?= 2
 PYTEST := $(RUN) -m pytest
 
-.PHONY: help setup gen lock check test test-e2e test-vllm controls demo up down bench model clean distclean
+.PHONY: help setup gen lock check test test-e2e test-kafka test-vllm controls demo up down bench model clean distclean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,14 +27,18 @@ lock: setup ## recompile requirements/*.txt (ARGS=--upgrade takes newer versions
 check: setup ## style, types, import directions, protos, sizes, secrets
 	@$(RUN) tools/check.py $(ARGS)
 
-test: setup ## unit, contract and integration tests without vLLM (ARGS=… goes to pytest)
-	$(PYTEST) -n $(TEST_PROCESSES) -m "not vllm" $(ARGS)
+test: setup ## unit, contract and integration tests without vLLM and Kafka (ARGS=… goes to pytest)
+	$(PYTEST) -n $(TEST_PROCESSES) -m "not vllm and not kafka" $(ARGS)
 
 test-vllm: setup model ## tests against the real engine
 	$(PYTEST) tests/unit tests/contract tests/integration tests/e2e -m vllm $(ARGS)
 
 test-e2e: setup model ## tests of the whole platform as processes, on simulated engines
 	$(PYTEST) tests/e2e -m "not vllm" $(ARGS)
+
+test-kafka: setup ## tests against one real Apache Kafka node (needs Java and Maven)
+	$(RUN) tools/kafka_node.py fetch
+	$(PYTEST) tests/contract tests/integration -m kafka $(ARGS)
 
 controls: setup ## switch each safeguard off, expect its test to go red (minutes; no part of test or .ci/run)
 	@$(RUN) tools/controls.py $(ARGS)

@@ -89,7 +89,7 @@ def open_client(kind: Callable[..., C], **config: Any) -> C:
             with suppress(Exception):  # half made: whatever can be closed is
                 client.close()
             with suppress(Exception):
-                client._net.stop()
+                client._net.close()
         raise
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
@@ -45,6 +45,7 @@ class _Reading:
         self._settings, self._topic = settings, topic
         self._consumer: KafkaConsumer | None = None
         self._ends: dict[TopicPartition, int] = {}
+        self._settled: set[TopicPartition] = set()
 
     def open(self) -> None:
         """Finds the partitions and where each ends."""
@@ -67,6 +68,7 @@ class _Reading:
         while self._ends and consumer is not None:
             with translated(self._settings, f"hand out {self._topic}"):
                 polled = consumer.poll(timeout_ms=POLL_MS)
+                self._settle_ends(consumer, polled)
                 batch = [self._stored(at, item) for at, items in polled.items() for item in self._wanted(at, items)]
                 self._leave_ended(consumer)
             if batch:
@@ -98,6 +100,12 @@ class _Reading:
         """What stood there when the reading began."""
         end = self._ends.get(at, 0)
         return [item for item in items if item.offset < end]
+
+    def _settle_ends(self, consumer: KafkaConsumer, polled: Iterable[TopicPartition]) -> None:
+        """Takes a partition's end from its first fetch: Tansu's answer to "where do you end" counts batches."""
+        for at in self._ends.keys() & set(polled) - self._settled:
+            self._ends[at] = max(self._ends[at], consumer.highwater(at) or 0)
+            self._settled.add(at)
 
     def _leave_ended(self, consumer: KafkaConsumer) -> None:
         """By position and not by the last record: markers of transactions take offsets and are never handed out."""

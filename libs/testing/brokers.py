@@ -65,17 +65,18 @@ class BrokerProcess:
             self._process = None
 
     def freeze(self) -> None:
-        """SIGSTOP: connections stay open and nothing answers."""
-        self._signal(signal.SIGSTOP)
+        """SIGSTOP: connections stay open and nothing answers. Returns when all its threads stand still."""
+        os.kill(self._pid(), signal.SIGSTOP)
+        os.waitid(os.P_PID, self._pid(), os.WSTOPPED)
 
     def thaw(self) -> None:
         """Ends `freeze`."""
-        self._signal(signal.SIGCONT)
+        os.kill(self._pid(), signal.SIGCONT)
 
-    def _signal(self, number: signal.Signals) -> None:
+    def _pid(self) -> int:
         if self._process is None:
             raise RuntimeError("the broker is not running")
-        os.kill(self._process.pid, number)
+        return self._process.pid
 
     def _listens(self) -> bool:
         try:

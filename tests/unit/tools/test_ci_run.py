@@ -8,12 +8,17 @@ import pytest
 
 SCRIPT = Path(__file__).parents[3] / ".ci/run"
 MAKE = """#!/bin/bash
-[ "$1" = "-pRrq" ] || [ "$2" = "-pRrq" ] && { printf 'test-vllm:\\ntest-e2e:\\ntest-other:\\n'; exit 1; }
+[ "$1" = "-pRrq" ] || [ "$2" = "-pRrq" ] && { printf 'test-vllm:\\ntest-e2e:\\ntest-kafka:\\ntest-other:\\n'; exit 1; }
 target="${@: -1}"
 echo "$target" >> made
 [ "$target" = "$BREAK" ] && exit 1
 cat # must not wait for a terminal
 exit 0
+"""
+# Asked for vLLM by a script, and for what Kafka needs.
+PYTHON = """#!/bin/bash
+[ "$*" = "tools/kafka_node.py missing" ] && {{ printf '{kafka}'; exit 0; }}
+exit {vllm}
 """
 
 
@@ -21,11 +26,11 @@ exit 0
 def ci(tmp_path):
     """Runs it; returns (exit status, targets made, output). `vllm` = whether that is installed."""
 
-    def run(broken="", *, vllm=True):
+    def run(broken="", *, vllm=True, kafka=True):
         for name, text in {
             ".ci/run": SCRIPT.read_text(),
             "bin/make": MAKE,
-            ".venv/bin/python": f"#!/bin/bash\nexit {0 if vllm else 1}\n",
+            ".venv/bin/python": PYTHON.format(vllm=0 if vllm else 1, kafka="" if kafka else "needs Java 17 or later"),
             "bin/awk": '#!/bin/bash\n[[ "$*" == *MemAvailable* ]] && echo 64 || exec /usr/bin/awk "$@"\n',
         }.items():
             path = tmp_path / name
@@ -42,14 +47,14 @@ def ci(tmp_path):
 def test_all_suites_run_in_order(ci):
     code, made, _ = ci()
     assert code == 0
-    assert made == ["setup", "check", "model", "test", "test-e2e", "test-other", "test-vllm"]
+    assert made == ["setup", "check", "model", "test", "test-e2e", "test-kafka", "test-other", "test-vllm"]
 
 
-@pytest.mark.parametrize("broken", ["check", "model", "test", "test-e2e", "test-other", "test-vllm"])
+@pytest.mark.parametrize("broken", ["check", "model", "test", "test-e2e", "test-kafka", "test-other", "test-vllm"])
 def test_one_failure_fails_the_run_and_the_rest_still_runs(ci, broken):
     code, made, output = ci(broken)
     assert code != 0
-    assert len(made) == 7
+    assert len(made) == 8
     assert f"FAILED   {broken}\n" in output
 
 
@@ -62,6 +67,13 @@ def test_without_an_environment_nothing_runs(ci):
 def test_suites_without_their_prerequisites_are_skipped_with_the_reason(ci):
     code, made, output = ci(vllm=False)
     assert code == 0
-    assert made == ["setup", "check", "test", "test-other"]
+    assert made == ["setup", "check", "test", "test-kafka", "test-other"]
     assert "skipped  test-vllm: vLLM is not installed" in output
     assert "skipped  test-e2e: vLLM is not installed" in output
+
+
+def test_without_java_the_kafka_suite_is_skipped_with_its_reason(ci):
+    code, made, output = ci(kafka=False)
+    assert code == 0
+    assert "test-kafka" not in made
+    assert "skipped  test-kafka: needs Java 17 or later" in output
