@@ -9,6 +9,7 @@ from pathlib import Path
 from cli.errors import CliError
 from cli.layout import Layout
 from services.gateway.adapters.keys import create_key
+from services.gateway.domain.accounts.records import Role
 
 ADMIN_TENANT = "default"
 
@@ -25,7 +26,7 @@ def install(layout: Layout) -> str:
         # Without its record a key file is worthless, and the other way round: both are made anew together.
         if layout.admin_key_file.exists() and layout.keys_file.exists() and layout.pepper_file.exists():
             return ""
-        key = create_key(layout.keys_file, layout.pepper_file, ADMIN_TENANT, "admin")
+        key = create_key(layout.keys_file, layout.pepper_file, ADMIN_TENANT, "admin", role=Role.ADMIN)
         write_private(layout.admin_key_file, key)
     except OSError as problem:
         fix = "give a directory you can write with --state-dir"

@@ -22,11 +22,15 @@ from typing import NamedTuple
 import uvloop
 from headrace.inference.v1.inference_pb2 import FINISH_REASON_STOP, GenerateResponse
 
+from libs.clock import SystemClock
+from services.gateway.adapters.accounts.memory import MemoryAccounts
 from services.gateway.api.testing import ended, public_face, started
-from services.gateway.domain.auth import KeyRecord, KeyRing, hash_key
+from services.gateway.domain.accounts.records import Key, Tenant
+from services.gateway.domain.auth import hash_key
 from services.gateway.domain.models import ModelInfo
 from services.gateway.domain.turns import ChatRequest, Principal, Sampling
 from services.gateway.events import Delta, Event
+from services.gateway.usecases.accounts.authenticator import KeyAuthenticator
 
 KEY, PEPPER = "sk-hr-" + "a" * 48, b"p" * 32
 PROMPT = "word " * 100
@@ -83,15 +87,10 @@ class TickedPipeline:
         return True
 
 
-class Door:
-    """A key check as in life."""
-
-    def __init__(self) -> None:
-        self._ring = KeyRing(PEPPER, [KeyRecord("key_1", "acme", hash_key(PEPPER, KEY), "", "")])
-
-    def authenticate(self, presented: str) -> Principal:
-        """See Authenticator."""
-        return self._ring.find(presented)
+def door() -> KeyAuthenticator:
+    """A key check as in life; after its first use the key is in memory."""
+    key = Key(tenant="acme", id="key_1", hmac=hash_key(PEPPER, KEY))
+    return KeyAuthenticator(MemoryAccounts(Tenant(id="acme"), key), SystemClock(), PEPPER)
 
 
 class Cpu(NamedTuple):
@@ -114,7 +113,7 @@ def cpu_seconds() -> Cpu:
 async def serve(tick_seconds: float) -> None:
     """The server: prints its port, then answers each line on stdin with its CPU seconds."""
     pipeline = TickedPipeline(tick_seconds)
-    async with public_face(pipeline, authenticator=Door(), watch_every=0.25) as face:
+    async with public_face(pipeline, authenticator=door(), watch_every=0.25) as face:
         ticking = asyncio.create_task(pipeline.tick())
         print(face.port, flush=True)
         loop = asyncio.get_running_loop()

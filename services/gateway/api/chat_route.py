@@ -104,7 +104,8 @@ class ChatRoute:
     async def _read(self, scope: dict[str, Any], receive: Receive) -> tuple[ChatCall, Principal]:
         """Who calls is settled before the body is read: a stranger's megabytes are not taken."""
         head = _head_of(scope["headers"])
-        principal = self.authenticator.authenticate(bearer(head.authorization))
+        presented = bearer(head.authorization)
+        principal = self.authenticator.known(presented) or await self.authenticator.authenticate(presented)
         connection: Connection = scope["extensions"][EXTENSION]
         if not connection.receiving:
             body = whole(connection.whole_body(), self.limits.body_bytes_max)

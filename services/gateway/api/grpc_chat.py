@@ -16,8 +16,7 @@ from libs.errors import PlatformError
 from libs.ids import request_id as new_request_id
 from libs.rpc.api import CallInfo, Handler, Responder
 from libs.rpc.method import method
-from services.gateway.api.ports import Authenticator, Pipeline
-from services.gateway.domain.auth import bearer
+from services.gateway.api.ports import Authenticator, Pipeline, admitted
 from services.gateway.metrics import RestMetrics
 from services.gateway.wire.grpc_chat import request_of, responses_of
 from services.gateway.wire.limits import Limits
@@ -59,7 +58,7 @@ class GrpcChat:
     async def _chat(
         self, request: chat_pb2.ChatRequest, responder: Responder[chat_pb2.ChatResponse], info: CallInfo
     ) -> None:
-        principal = self.authenticator.authenticate(bearer(info.metadata.get("authorization", "")))
+        principal = await admitted(self.authenticator, info.metadata.get("authorization", ""))
         asked = request_of(request, info.metadata, principal, self.limits)
         request_id = self.request_ids()
         latest = self.clock.monotonic() + self.timeout

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from headrace.inference.v1.inference_pb2 import GenerateResponse
 
+from services.gateway.domain.auth import bearer
 from services.gateway.domain.models import ModelInfo
 from services.gateway.domain.turns import ChatRequest, Principal
 from services.gateway.events import Event
@@ -40,17 +41,35 @@ class Pipeline(Protocol):
 
 
 class Authenticator(Protocol):
-    """Turns a presented key into a principal. Never blocks."""
+    """Turns a presented key into a principal. Nothing it raises, logs or keeps holds the key's text."""
 
-    def authenticate(self, presented: str) -> Principal:
-        """The key's principal; raises PlatformError(INVALID_API_KEY)."""
+    def known(self, presented: str) -> Principal | None:
+        """The principal where it is in memory, else None. Never blocks or raises."""
         ...
+
+    async def authenticate(self, presented: str) -> Principal:
+        """The key's principal, from the store where it must be.
+
+        Raises PlatformError: INVALID_API_KEY, STORE_UNAVAILABLE, or OVERLOADED in a flood of unknown keys.
+        """
+        ...
+
+
+async def admitted(door: Authenticator, authorization: str) -> Principal:
+    """The principal of an Authorization header's value; raises as `authenticate` does."""
+    presented = bearer(authorization)
+    return door.known(presented) or await door.authenticate(presented)
 
 
 class Anonymous:
     """Takes every caller for one principal: for loopback only, which `settings` enforces."""
 
-    def authenticate(self, presented: str) -> Principal:
+    def known(self, presented: str) -> Principal | None:
+        """See Authenticator."""
+        del presented
+        return Principal("anonymous", "anonymous")
+
+    async def authenticate(self, presented: str) -> Principal:
         """See Authenticator."""
         del presented
         return Principal("anonymous", "anonymous")

@@ -1,6 +1,7 @@
 from cli.install import admin_key, install
 from cli.layout import Layout
-from services.gateway.adapters.keys import KeysFile
+from services.gateway.adapters.keys import list_keys, read_pepper
+from services.gateway.domain.auth import hash_key
 
 
 def test_the_first_run_makes_secrets_for_their_owner_alone(tmp_path):
@@ -10,7 +11,9 @@ def test_the_first_run_makes_secrets_for_their_owner_alone(tmp_path):
     assert admin_key(layout) == key
     for path in (layout.admin_key_file, layout.pepper_file, layout.token_file, layout.keys_file):
         assert path.stat().st_mode & 0o777 == 0o600
-    assert KeysFile(layout.keys_file, layout.pepper_file).authenticate(key).tenant == "default"
+    made = list_keys(layout.keys_file)[0]
+    assert (made.tenant, made.role) == ("default", "admin")
+    assert made.hmac_hex == hash_key(read_pepper(layout.pepper_file), key)
 
 
 def test_later_runs_change_nothing(tmp_path):

@@ -12,9 +12,13 @@ _WHY = {
     "user": "belongs to a user that does not exist. Make the user first",
     "used": "still has users or keys. Delete those first",
 }
+# What a record belongs to and is not there.
+MISSING = ("tenant", "user")
 
 
 def conflict(change: Change, why: str) -> PlatformError:
-    """The 409 for a change that did not happen."""
+    """The 409 for a change that did not happen; its param names what is missing, where something is."""
     name = f"{change.kind.value} {change.id}" if change.kind is not Kind.PRICE else f"price of {change.id}"
-    return PlatformError(Reason.CONFLICT, f"The {name} {_WHY[why]}.", started=False)
+    return PlatformError(
+        Reason.CONFLICT, f"The {name} {_WHY[why]}.", started=False, param=why if why in MISSING else None
+    )

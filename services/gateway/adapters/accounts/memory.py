@@ -13,8 +13,8 @@ from services.gateway.domain.accounts.records import PLATFORM, Change, Key, Kind
 class MemoryAccounts:
     """See ports.AccountStore, ports.AuditLog and ports.KeyDirectory. With `unavailable` set, every call raises it."""
 
-    def __init__(self) -> None:
-        self.records: dict[tuple[Kind, str, str], Record] = {}
+    def __init__(self, *records: Record) -> None:
+        self.records: dict[tuple[Kind, str, str], Record] = {_place_of(record): record for record in records}
         self.changes: list[Change] = []
         self.unavailable: Exception | None = None
         self.reads = 0
@@ -28,7 +28,7 @@ class MemoryAccounts:
     async def find_key(self, hmac: str) -> Key | None:
         """See AccountStore."""
         self._reach()
-        return next((key for key in self._keys() if hmac in (key.hmac, key.previous_hmac)), None)
+        return next((key for key in self._keys() if hmac and hmac in (key.hmac, key.previous_hmac)), None)
 
     async def tenant_of(self, key_id: str) -> str:
         """See KeyDirectory."""
@@ -105,3 +105,14 @@ class MemoryAccounts:
 
 def _place(kind: Kind, tenant: str, record_id: str) -> tuple[Kind, str, str]:
     return kind, PLATFORM if kind is Kind.PRICE else tenant, record_id
+
+
+def _place_of(record: Record) -> tuple[Kind, str, str]:
+    match record:
+        case Price():
+            return Kind.PRICE, PLATFORM, record.model
+        case Tenant():
+            return Kind.TENANT, record.id, record.id
+        case User():
+            return Kind.USER, record.tenant, record.id
+    return Kind.KEY, record.tenant, record.id

@@ -21,7 +21,10 @@ def fetch(wire, path, *, method="GET", pipeline=None, authenticator=None):
 
 
 class Closed:
-    def authenticate(self, presented):
+    def known(self, presented):
+        return None
+
+    async def authenticate(self, presented):
         raise PlatformError(Reason.INVALID_API_KEY, "No.", started=False)
 
 

@@ -7,26 +7,27 @@ import asyncio
 import pytest
 from headrace.inference.v1.inference_pb2 import GenerateResponse
 
+from libs.clock import SystemClock
 from libs.testing.loop import run_real
+from services.gateway.adapters.accounts.memory import MemoryAccounts
 from services.gateway.api.chat_route import ChatRouteLimits
 from services.gateway.api.testing import ScriptedPipeline, ended, public_face, started
-from services.gateway.domain.auth import KeyRecord, KeyRing, hash_key
+from services.gateway.domain.accounts.records import Key, Tenant
+from services.gateway.domain.auth import hash_key
 from services.gateway.events import Delta
+from services.gateway.usecases.accounts.authenticator import KeyAuthenticator
 
 
 def delta(text: str) -> Delta:
     return Delta(GenerateResponse(text=text))
 
 
-PEPPER, KEY = b"p" * 32, "sk-hr-abc"
+PEPPER, KEY = b"p" * 32, "sk-hr-" + "a" * 48
 
 
-class Door:
-    def __init__(self):
-        self.ring = KeyRing(PEPPER, [KeyRecord("key_1", "acme", hash_key(PEPPER, KEY), "", "")])
-
-    def authenticate(self, presented):
-        return self.ring.find(presented)
+def door():
+    key = Key(tenant="acme", id="key_1", hmac=hash_key(PEPPER, KEY))
+    return KeyAuthenticator(MemoryAccounts(Tenant(id="acme"), key), SystemClock(), PEPPER)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +36,7 @@ class Door:
         ((f"authorization: Bearer {KEY}",), 200),
         ((f"Authorization: bearer {KEY}",), 200),
         ((), 401),
-        (("authorization: Bearer sk-hr-abd",), 401),
+        ((f"authorization: Bearer {KEY[:-1]}b",), 401),
         (("authorization: Basic xyz",), 401),
         (("authorization: Bearer \xff\xfe",), 401),
     ],
@@ -43,7 +44,7 @@ class Door:
 def test_only_a_valid_key_is_served(wire, headers, status):
     async def scenario():
         pipeline = ScriptedPipeline()
-        async with public_face(pipeline, authenticator=Door()) as face:
+        async with public_face(pipeline, authenticator=door()) as face:
             return await wire.post(face.port, headers=headers), pipeline
 
     reply, pipeline = run_real(scenario())
@@ -58,7 +59,7 @@ def test_only_a_valid_key_is_served(wire, headers, status):
 
 def test_a_strangers_body_is_not_looked_at(wire):
     async def scenario():
-        async with public_face(ScriptedPipeline(), authenticator=Door()) as face:
+        async with public_face(ScriptedPipeline(), authenticator=door()) as face:
             return await wire.exchange(face.port, wire.request_bytes(raw=b"{nonsense"))
 
     assert run_real(scenario()).status == 401

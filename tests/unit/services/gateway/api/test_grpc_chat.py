@@ -16,21 +16,24 @@ from libs.rpc.server import RpcServer
 from libs.rpc.settings import RpcServerSettings
 from libs.telemetry.metrics import Registry
 from libs.testing.loop import run_real
+from services.gateway.adapters.accounts.memory import MemoryAccounts
 from services.gateway.api.grpc_chat import CHAT, GrpcChat
 from services.gateway.api.ports import Anonymous
 from services.gateway.api.testing import ScriptedPipeline
-from services.gateway.domain.auth import KeyRecord, KeyRing, hash_key
+from services.gateway.domain.accounts.records import Key, Tenant
+from services.gateway.domain.auth import hash_key
 from services.gateway.metrics import RestMetrics
+from services.gateway.usecases.accounts.authenticator import KeyAuthenticator
 
 HI = [Turn(role=ROLE_USER, text="hi")]
 
 
-class Door:
-    def __init__(self):
-        self.ring = KeyRing(b"p", [KeyRecord("key_1", "acme", hash_key(b"p", "sk-hr-a"), "", "")])
+KEY = "sk-hr-" + "a" * 48
 
-    def authenticate(self, presented):
-        return self.ring.find(presented)
+
+def guarded():
+    key = Key(tenant="acme", id="key_1", hmac=hash_key(b"p", KEY))
+    return KeyAuthenticator(MemoryAccounts(Tenant(id="acme"), key), SystemClock(), b"p")
 
 
 async def served(pipeline, use, door=None):
@@ -69,10 +72,10 @@ def test_the_answer_streams_and_ends_with_usage_and_report():
 
 
 def test_it_needs_a_key():
-    assert refused(door=Door()).code() is grpc.StatusCode.UNAUTHENTICATED
-    assert refused(door=Door(), metadata=(("authorization", "Bearer no"),)).code() is grpc.StatusCode.UNAUTHENTICATED
+    assert refused(door=guarded()).code() is grpc.StatusCode.UNAUTHENTICATED
+    assert refused(door=guarded(), metadata=(("authorization", "Bearer no"),)).code() is grpc.StatusCode.UNAUTHENTICATED
     pipeline = ScriptedPipeline()
-    ask(pipeline, door=Door(), metadata=(("authorization", "Bearer sk-hr-a"),))
+    ask(pipeline, door=guarded(), metadata=(("authorization", f"Bearer {KEY}"),))
     assert pipeline.principals[0].tenant == "acme"
 
 
