@@ -269,7 +269,10 @@ class BudgetsOut(BaseModel):
 
 
 class SpendRowOut(BaseModel):
-    """Sums. `day` is null for sums over several days; cached tokens are a part of the prompt's."""
+    """Sums. `day` is null for sums over several days; cached tokens are a part of the prompt's.
+
+    `platform_usd` is what the operator bore (failed attempts, cancelled excess); it is charged to nobody.
+    """
 
     day: str | None
     value: str
@@ -278,6 +281,7 @@ class SpendRowOut(BaseModel):
     cached_tokens: int
     completion_tokens: int
     cost_usd: str
+    platform_usd: str
 
     @classmethod
     def of(cls, row: SpendRow) -> SpendRowOut:
@@ -290,6 +294,7 @@ class SpendRowOut(BaseModel):
             cached_tokens=row.cached_tokens,
             completion_tokens=row.completion_tokens,
             cost_usd=to_dollars(row.cost_nanodollars),
+            platform_usd=to_dollars(row.platform_nanodollars),
         )
 
 

@@ -8,8 +8,7 @@ from fastapi import Request, Security
 from fastapi.security import HTTPBearer
 from pydantic import BaseModel
 
-from services.gateway.api.ports import Authenticator
-from services.gateway.domain.auth import bearer
+from services.gateway.api.ports import Authenticator, admitted
 from services.gateway.domain.turns import Principal
 
 
@@ -48,11 +47,10 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 def caller_of(door: Authenticator) -> Any:
     """The dependency that gives a route its Principal; raises INVALID_API_KEY.
 
-    The scheme only describes: that a header is no bearer's is for `bearer` to say, in this API's own words.
+    The scheme only describes: what a header is worth is for `admitted` to say, in this API's own words.
     """
 
     async def caller(request: Request, _: Any = _DESCRIBED) -> Principal:
-        presented = bearer(request.headers.get("authorization", ""))
-        return door.known(presented) or await door.authenticate(presented)
+        return await admitted(door, request.headers.get("authorization", ""))
 
     return Security(caller)

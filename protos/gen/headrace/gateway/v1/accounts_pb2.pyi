@@ -236,7 +236,7 @@ class ScopeSpend(_message.Message):
     def __init__(self, scope: _Optional[str] = ..., settled_nanodollars: _Optional[int] = ..., held_nanodollars: _Optional[int] = ..., running: _Optional[int] = ..., budgets: _Optional[_Iterable[_Union[BudgetState, _Mapping]]] = ...) -> None: ...
 
 class SpendRow(_message.Message):
-    __slots__ = ("day", "value", "requests", "prompt_tokens", "cached_tokens", "completion_tokens", "cost_nanodollars")
+    __slots__ = ("day", "value", "requests", "prompt_tokens", "cached_tokens", "completion_tokens", "cost_nanodollars", "platform_nanodollars")
     DAY_FIELD_NUMBER: _ClassVar[int]
     VALUE_FIELD_NUMBER: _ClassVar[int]
     REQUESTS_FIELD_NUMBER: _ClassVar[int]
@@ -244,6 +244,7 @@ class SpendRow(_message.Message):
     CACHED_TOKENS_FIELD_NUMBER: _ClassVar[int]
     COMPLETION_TOKENS_FIELD_NUMBER: _ClassVar[int]
     COST_NANODOLLARS_FIELD_NUMBER: _ClassVar[int]
+    PLATFORM_NANODOLLARS_FIELD_NUMBER: _ClassVar[int]
     day: str
     value: str
     requests: int
@@ -251,7 +252,8 @@ class SpendRow(_message.Message):
     cached_tokens: int
     completion_tokens: int
     cost_nanodollars: int
-    def __init__(self, day: _Optional[str] = ..., value: _Optional[str] = ..., requests: _Optional[int] = ..., prompt_tokens: _Optional[int] = ..., cached_tokens: _Optional[int] = ..., completion_tokens: _Optional[int] = ..., cost_nanodollars: _Optional[int] = ...) -> None: ...
+    platform_nanodollars: int
+    def __init__(self, day: _Optional[str] = ..., value: _Optional[str] = ..., requests: _Optional[int] = ..., prompt_tokens: _Optional[int] = ..., cached_tokens: _Optional[int] = ..., completion_tokens: _Optional[int] = ..., cost_nanodollars: _Optional[int] = ..., platform_nanodollars: _Optional[int] = ...) -> None: ...
 
 class AuditEntry(_message.Message):
     __slots__ = ("id", "at", "actor", "kind", "record", "before_json", "after_json")
@@ -345,15 +347,15 @@ class ListTenantsRequest(_message.Message):
     def __init__(self, after: _Optional[str] = ..., limit: _Optional[int] = ...) -> None: ...
 
 class ListTenantsResponse(_message.Message):
-    __slots__ = ("tenants", "more")
+    __slots__ = ("tenants", "next")
     TENANTS_FIELD_NUMBER: _ClassVar[int]
-    MORE_FIELD_NUMBER: _ClassVar[int]
+    NEXT_FIELD_NUMBER: _ClassVar[int]
     tenants: _containers.RepeatedCompositeFieldContainer[Tenant]
-    more: bool
-    def __init__(self, tenants: _Optional[_Iterable[_Union[Tenant, _Mapping]]] = ..., more: _Optional[bool] = ...) -> None: ...
+    next: str
+    def __init__(self, tenants: _Optional[_Iterable[_Union[Tenant, _Mapping]]] = ..., next: _Optional[str] = ...) -> None: ...
 
 class UpdateTenantRequest(_message.Message):
-    __slots__ = ("id", "name", "limits", "metadata", "records", "reservations_max_nanodollars", "priority")
+    __slots__ = ("id", "name", "limits", "metadata", "records", "reservations_max_nanodollars", "priority", "reservations_unbounded")
     ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     LIMITS_FIELD_NUMBER: _ClassVar[int]
@@ -361,6 +363,7 @@ class UpdateTenantRequest(_message.Message):
     RECORDS_FIELD_NUMBER: _ClassVar[int]
     RESERVATIONS_MAX_NANODOLLARS_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    RESERVATIONS_UNBOUNDED_FIELD_NUMBER: _ClassVar[int]
     id: str
     name: str
     limits: Limits
@@ -368,7 +371,8 @@ class UpdateTenantRequest(_message.Message):
     records: RecordPolicy
     reservations_max_nanodollars: int
     priority: int
-    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., metadata: _Optional[_Union[Tags, _Mapping]] = ..., records: _Optional[_Union[RecordPolicy, _Mapping]] = ..., reservations_max_nanodollars: _Optional[int] = ..., priority: _Optional[int] = ...) -> None: ...
+    reservations_unbounded: bool
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., metadata: _Optional[_Union[Tags, _Mapping]] = ..., records: _Optional[_Union[RecordPolicy, _Mapping]] = ..., reservations_max_nanodollars: _Optional[int] = ..., priority: _Optional[int] = ..., reservations_unbounded: _Optional[bool] = ...) -> None: ...
 
 class UpdateTenantResponse(_message.Message):
     __slots__ = ("tenant",)
@@ -464,12 +468,12 @@ class ListUsersRequest(_message.Message):
     def __init__(self, tenant: _Optional[str] = ..., after: _Optional[str] = ..., limit: _Optional[int] = ...) -> None: ...
 
 class ListUsersResponse(_message.Message):
-    __slots__ = ("users", "more")
+    __slots__ = ("users", "next")
     USERS_FIELD_NUMBER: _ClassVar[int]
-    MORE_FIELD_NUMBER: _ClassVar[int]
+    NEXT_FIELD_NUMBER: _ClassVar[int]
     users: _containers.RepeatedCompositeFieldContainer[User]
-    more: bool
-    def __init__(self, users: _Optional[_Iterable[_Union[User, _Mapping]]] = ..., more: _Optional[bool] = ...) -> None: ...
+    next: str
+    def __init__(self, users: _Optional[_Iterable[_Union[User, _Mapping]]] = ..., next: _Optional[str] = ...) -> None: ...
 
 class UpdateUserRequest(_message.Message):
     __slots__ = ("tenant", "id", "name", "role", "limits", "metadata")
@@ -593,14 +597,12 @@ class ListKeysRequest(_message.Message):
     def __init__(self, tenant: _Optional[str] = ..., user: _Optional[str] = ..., after: _Optional[str] = ..., limit: _Optional[int] = ...) -> None: ...
 
 class ListKeysResponse(_message.Message):
-    __slots__ = ("keys", "more", "next")
+    __slots__ = ("keys", "next")
     KEYS_FIELD_NUMBER: _ClassVar[int]
-    MORE_FIELD_NUMBER: _ClassVar[int]
     NEXT_FIELD_NUMBER: _ClassVar[int]
     keys: _containers.RepeatedCompositeFieldContainer[Key]
-    more: bool
     next: str
-    def __init__(self, keys: _Optional[_Iterable[_Union[Key, _Mapping]]] = ..., more: _Optional[bool] = ..., next: _Optional[str] = ...) -> None: ...
+    def __init__(self, keys: _Optional[_Iterable[_Union[Key, _Mapping]]] = ..., next: _Optional[str] = ...) -> None: ...
 
 class UpdateKeyRequest(_message.Message):
     __slots__ = ("tenant", "id", "name", "role", "limits", "metadata", "expires_at", "never_expires")
@@ -747,12 +749,12 @@ class ListPricesRequest(_message.Message):
     def __init__(self, after: _Optional[str] = ..., limit: _Optional[int] = ...) -> None: ...
 
 class ListPricesResponse(_message.Message):
-    __slots__ = ("prices", "more")
+    __slots__ = ("prices", "next")
     PRICES_FIELD_NUMBER: _ClassVar[int]
-    MORE_FIELD_NUMBER: _ClassVar[int]
+    NEXT_FIELD_NUMBER: _ClassVar[int]
     prices: _containers.RepeatedCompositeFieldContainer[Price]
-    more: bool
-    def __init__(self, prices: _Optional[_Iterable[_Union[Price, _Mapping]]] = ..., more: _Optional[bool] = ...) -> None: ...
+    next: str
+    def __init__(self, prices: _Optional[_Iterable[_Union[Price, _Mapping]]] = ..., next: _Optional[str] = ...) -> None: ...
 
 class SetPriceRequest(_message.Message):
     __slots__ = ("price",)
@@ -825,9 +827,9 @@ class ListAuditEntriesRequest(_message.Message):
     def __init__(self, tenant: _Optional[str] = ..., after: _Optional[str] = ..., limit: _Optional[int] = ...) -> None: ...
 
 class ListAuditEntriesResponse(_message.Message):
-    __slots__ = ("entries", "more")
+    __slots__ = ("entries", "next")
     ENTRIES_FIELD_NUMBER: _ClassVar[int]
-    MORE_FIELD_NUMBER: _ClassVar[int]
+    NEXT_FIELD_NUMBER: _ClassVar[int]
     entries: _containers.RepeatedCompositeFieldContainer[AuditEntry]
-    more: bool
-    def __init__(self, entries: _Optional[_Iterable[_Union[AuditEntry, _Mapping]]] = ..., more: _Optional[bool] = ...) -> None: ...
+    next: str
+    def __init__(self, entries: _Optional[_Iterable[_Union[AuditEntry, _Mapping]]] = ..., next: _Optional[str] = ...) -> None: ...

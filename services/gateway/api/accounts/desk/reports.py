@@ -127,6 +127,7 @@ def _sum(value: str, rows: list[SpendRow]) -> SpendRow:
         cached_tokens=sum(row.cached_tokens for row in rows),
         completion_tokens=sum(row.completion_tokens for row in rows),
         cost_nanodollars=sum(row.cost_nanodollars for row in rows),
+        platform_nanodollars=sum(row.platform_nanodollars for row in rows),
     )
 
 
