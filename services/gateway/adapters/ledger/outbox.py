@@ -8,10 +8,11 @@ from typing import Any
 import msgspec
 
 from libs.valkey import Valkey
+from services.gateway.adapters.accounts.layout import TENANTS
 from services.gateway.adapters.ledger.library import LEDGER, prefix_of
+from services.gateway.domain.accounts.records import PLATFORM
 from services.gateway.domain.ledger.types import OutboxEntry, UsageMeta
 
-TENANTS = "hr:accounts:tenants"
 _meta = msgspec.msgpack.Decoder(UsageMeta)
 
 
@@ -22,9 +23,9 @@ class ValkeyOutbox:
         self._valkey = valkey
 
     async def tenants(self) -> Sequence[str]:
-        """See ports.Outbox."""
+        """See ports.Outbox. The platform has one too: changes of prices are in it."""
         found: list[bytes] = await self._valkey.command("ZRANGE", TENANTS, 0, -1)
-        return [name.decode() for name in found]
+        return [PLATFORM, *(name.decode() for name in found)]
 
     async def read(self, tenant: str, after: str, limit: int) -> Sequence[OutboxEntry]:
         """See ports.Outbox."""
