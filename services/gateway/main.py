@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import importlib.metadata
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 
+from fastapi import FastAPI
 from libs.app import App, run_service
 from libs.clock import Clock
+from libs.rpc.api import Handler
 from libs.rpc.server import RpcServer
 from libs.rpc.settings import RpcServerSettings
 from libs.settings import load
@@ -19,12 +22,17 @@ from services.gateway.adapters.accounts.assembly import AccountOptions, AccountP
 from services.gateway.adapters.assembly import PipelineOptions, open_pipeline
 from services.gateway.adapters.call_metrics import CallMetrics
 from services.gateway.adapters.keys import install_secret
+from services.gateway.adapters.ledger.spend import ValkeySpend
 from services.gateway.adapters.placements import PlacementLimits
 from services.gateway.adapters.sessions import ValkeyOwners
+from services.gateway.api.accounts.desk import Desk, desk_over
+from services.gateway.api.accounts.routes import add_account_routes
 from services.gateway.api.admin import admin_app
 from services.gateway.api.chat_route import ChatRoute, ChatRouteLimits
 from services.gateway.api.connection import ConnectionLimits
+from services.gateway.api.grpc_accounts import GrpcAccounts
 from services.gateway.api.grpc_chat import GrpcChat
+from services.gateway.api.litellm.routes import add_litellm_routes
 from services.gateway.api.ports import Anonymous, Authenticator, Pipeline
 from services.gateway.api.rest import Rest
 from services.gateway.api.server import RestServer
@@ -51,6 +59,7 @@ class Ports:
     authenticator: Authenticator
     registry: Registry
     clock: Clock
+    desk: Desk | None = None
 
 
 @dataclass(frozen=True)
@@ -58,7 +67,7 @@ class Gateway:
     """The service without its ports."""
 
     rest: Rest
-    grpc: GrpcChat
+    handlers: Sequence[Handler]
     watch: Watch
 
 
@@ -72,9 +81,16 @@ def compose(settings: GatewaySettings, ports: Ports) -> Gateway:
     metrics = RestMetrics(ports.registry, lambda: len(watch))
     route_limits = ChatRouteLimits(rest.body_bytes_max, rest.body_timeout_seconds, limits.timeout_seconds, times)
     chat = ChatRoute(pipeline, door, ChatDecoder(bounds), clock, watch, metrics, route_limits)
-    admin = admin_app(pipeline, door, ports.registry, created=int(clock.unix()), version=version())
+    extend = [] if ports.desk is None else account_routes(ports.desk, door)
+    admin = admin_app(pipeline, door, ports.registry, created=int(clock.unix()), version=version(), extend=extend)
     grpc = GrpcChat(pipeline, door, clock, metrics, bounds, limits.timeout_seconds)
-    return Gateway(Rest(chat, admin, metrics, clock), grpc, watch)
+    accounts = [] if ports.desk is None else GrpcAccounts(ports.desk, door, clock, metrics).handlers()
+    return Gateway(Rest(chat, admin, metrics, clock), [grpc.handler(), *accounts], watch)
+
+
+def account_routes(desk: Desk, door: Authenticator) -> list[Callable[[FastAPI], None]]:
+    """Our own admin routes, and those of LiteLLM's that scripts call."""
+    return [partial(add_account_routes, desk=desk, door=door), partial(add_litellm_routes, desk=desk, door=door)]
 
 
 def version() -> str:
@@ -138,7 +154,8 @@ async def build(settings: GatewaySettings, stack: AsyncExitStack, app: App) -> N
     watching = [CallMetrics(app.telemetry.registry)]
     options = replace(_options(settings, secret), trunks=app.telemetry.trunks, registry=app.telemetry.registry)
     pipeline = await open_pipeline(stack, options, owners, app.clock, observers=watching)
-    gateway = compose(settings, Ports(pipeline, door, app.telemetry.registry, app.clock))
+    desk = desk_over(accounts.accounts, ValkeySpend(valkey), app.clock)
+    gateway = compose(settings, Ports(pipeline, door, app.telemetry.registry, app.clock, desk))
     app.spawn(gateway.watch.run(), "watch")
     await _open_rest(settings, gateway, stack, app)
     await _open_grpc(settings, gateway, app)
@@ -156,7 +173,7 @@ async def _open_rest(settings: GatewaySettings, gateway: Gateway, stack: AsyncEx
 
 async def _open_grpc(settings: GatewaySettings, gateway: Gateway, app: App) -> None:
     grpc = RpcServerSettings(**settings.grpc.model_dump())
-    server = RpcServer("gateway", [gateway.grpc.handler()], grpc, clock=app.clock, hooks=app.telemetry.hooks)
+    server = RpcServer("gateway", gateway.handlers, grpc, clock=app.clock, hooks=app.telemetry.hooks)
     app.serve(server)
     _log.info("gRPC", address=f"{grpc.host}:{await server.start()}")
 
