@@ -33,6 +33,7 @@ from services.gateway.domain.turns import ChatRequest, Principal, Role, Sampling
 from services.gateway.usecases.attempts import Means, RunnerLimits
 from services.gateway.usecases.call import Services
 from services.gateway.usecases.chat import ChatPipeline
+from services.gateway.usecases.ledger.testing import null_charges
 from services.gateway.usecases.prepare import PrepareLimits, Preparer
 from services.gateway.usecases.sessions import SessionGuard, SessionLimits
 from services.gateway.usecases.waiting import WaitingRoom, WaitLimits
@@ -138,7 +139,9 @@ def pipeline(channel: ReadyChannel) -> ChatPipeline:
     room = WaitingRoom(clock, WaitLimits())
     means = Means(RpcRouter(channel), workers, RetryBudget(clock.monotonic), RunnerLimits(), room)
     preparer = Preparer(parts, CacheSalts(b"pepper"), clock, PrepareLimits())
-    return ChatPipeline(Services(parts, SessionGuard(parts, clock, SessionLimits()), preparer, means, clock))
+    return ChatPipeline(
+        Services(parts, SessionGuard(parts, clock, SessionLimits()), preparer, means, null_charges(clock), clock)
+    )
 
 
 async def calls(pipe: ChatPipeline, count: int) -> float:

@@ -27,6 +27,7 @@ from services.gateway.adapters.accounts.memory import MemoryAccounts
 from services.gateway.api.testing import ended, public_face, started
 from services.gateway.domain.accounts.records import Key, Tenant
 from services.gateway.domain.auth import hash_key
+from services.gateway.domain.ledger.types import Standing
 from services.gateway.domain.models import ModelInfo
 from services.gateway.domain.turns import ChatRequest, Principal, Sampling
 from services.gateway.events import Delta, Event
@@ -51,9 +52,10 @@ class TickedPipeline:
         request_id: str,
         deadline: float,
         write: Callable[[GenerateResponse, str], bool] | None = None,
+        held: Callable[[Standing], None] | None = None,
     ) -> AsyncGenerator[list[Event], None]:
         """See Pipeline."""
-        del principal, deadline
+        del principal, deadline, held
         tokens = request.sampling.max_tokens or 1
         first: list[Event] = [started(request, request_id)]
         for i in range(tokens):

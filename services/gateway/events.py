@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 
 from headrace.inference.v1.inference_pb2 import GenerateResponse
 
+from services.gateway.domain.ledger.types import Standing
+
 
 @dataclass(slots=True)
 class Started:
@@ -21,6 +23,7 @@ class Started:
     session_id: str
     session_source: str
     cached_tokens: int
+    standing: Standing = field(default_factory=Standing)
 
 
 @dataclass(slots=True)
@@ -49,6 +52,10 @@ class Ended:
     ignored_fields: tuple[str, ...] = field(default_factory=tuple)
     # Wait in the gateway's queue, a part of first_token_ms.
     queued_ms: float = 0.0
+    # Nano-dollars that the customer pays.
+    cost: int = 0
+    # Why the answer was cut short of its max_tokens, "" = it was not: "budget", or "store_unavailable".
+    truncated: str = ""
 
 
 Event = Started | Delta | Ended

@@ -9,8 +9,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from fastapi import FastAPI
+
 from libs.app import App, run_service
 from libs.clock import Clock
+from libs.ids import boot_id
 from libs.rpc.api import Handler
 from libs.rpc.server import RpcServer
 from libs.rpc.settings import RpcServerSettings
@@ -22,7 +24,9 @@ from services.gateway.adapters.accounts.assembly import AccountOptions, AccountP
 from services.gateway.adapters.assembly import PipelineOptions, open_pipeline
 from services.gateway.adapters.call_metrics import CallMetrics
 from services.gateway.adapters.keys import install_secret
+from services.gateway.adapters.ledger.assembly import LedgerParts, ledger_parts
 from services.gateway.adapters.ledger.spend import ValkeySpend
+from services.gateway.adapters.ledger.store import LeaseTimes
 from services.gateway.adapters.placements import PlacementLimits
 from services.gateway.adapters.sessions import ValkeyOwners
 from services.gateway.api.accounts.desk import Desk, desk_over
@@ -40,8 +44,10 @@ from services.gateway.api.streamed import StreamTimes
 from services.gateway.api.watch import Watch
 from services.gateway.domain.fair_queue import QueueBounds
 from services.gateway.metrics import RestMetrics
+from services.gateway.ports import PriceBook
 from services.gateway.settings import GatewaySettings
 from services.gateway.usecases.accounts.authenticator import AuthLimits
+from services.gateway.usecases.ledger.keeper import KeeperLimits
 from services.gateway.usecases.prepare import PrepareLimits
 from services.gateway.usecases.sessions import SessionLimits
 from services.gateway.usecases.waiting import WaitLimits
@@ -120,6 +126,14 @@ async def _accounts(settings: GatewaySettings, valkey: Valkey, pepper: bytes, ap
     return parts
 
 
+def _ledger(settings: GatewaySettings, valkey: Valkey, prices: PriceBook, app: App) -> LedgerParts:
+    ledger = settings.ledger
+    times = LeaseTimes(ledger.lease_seconds, ledger.grace_seconds)
+    limits = KeeperLimits(ledger.lease_seconds, ledger.sure_seconds, ledger.barrier_seconds)
+    name = f"{settings.name or 'gateway'}-{boot_id()}"
+    return ledger_parts(valkey, prices, app.clock, app.telemetry.registry, name, times, limits)
+
+
 def _options(settings: GatewaySettings, secret: bytes) -> PipelineOptions:
     sessions = settings.sessions
     return PipelineOptions(
@@ -153,7 +167,13 @@ async def build(settings: GatewaySettings, stack: AsyncExitStack, app: App) -> N
     door = Anonymous() if settings.anonymous else accounts.authenticator
     watching = [CallMetrics(app.telemetry.registry)]
     options = replace(_options(settings, secret), trunks=app.telemetry.trunks, registry=app.telemetry.registry)
-    pipeline = await open_pipeline(stack, options, owners, app.clock, observers=watching)
+    money = _ledger(settings, valkey, accounts.prices, app)
+    opened = await open_pipeline(stack, options, owners, money.charges, app.clock, observers=watching)
+    pipeline = opened.chat
+    stack.push_async_callback(money.keeper.close, settings.drain.close_seconds / 2)
+    app.spawn(money.keeper.run(), "ledger-keeper")
+    app.spawn(money.keeper.lives.follow(), "ledger-lives")
+    app.spawn(money.sweeper(opened.sent).run(), "ledger-sweeper")
     desk = desk_over(accounts.accounts, ValkeySpend(valkey), app.clock)
     gateway = compose(settings, Ports(pipeline, door, app.telemetry.registry, app.clock, desk))
     app.spawn(gateway.watch.run(), "watch")

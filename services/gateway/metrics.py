@@ -21,6 +21,54 @@ class RouteLabels(NamedTuple):
     route: str
 
 
+class HoldLabels(NamedTuple):
+    """`outcome`: "ok", "unavailable", "ended", "life", or the kind of limit that refused (domain/ledger/types.py)."""
+
+    outcome: str
+
+
+class EndLabels(NamedTuple):
+    """`end`: "settled", "refunded" or "expired"."""
+
+    end: str
+
+
+class LedgerMetrics:
+    """What the ledger's keeper counts."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._holds = registry.counter(
+            "headrace_gateway_holds_total", "Holds asked for, by what came of it.", HoldLabels
+        )
+        self._ends = registry.counter("headrace_gateway_holds_ended_total", "Holds that ended.", EndLabels)
+        # Answers that ended before their max_tokens because no more could be held.
+        self._truncated = registry.counter(
+            "headrace_gateway_truncated_total", "Answers cut short by a budget or an unreachable store.", NoLabels
+        )
+        self._running = registry.gauge("headrace_gateway_holds_running", "Holds of running calls.", NoLabels)
+        # More than a few for longer than a moment: the store does not take what calls cost.
+        self._untold = registry.gauge(
+            "headrace_gateway_holds_untold", "Ends that the store does not have yet.", NoLabels
+        )
+
+    def watch(self, running: Callable[[], int], untold: Callable[[], int]) -> None:
+        """Where the gauges are read."""
+        self._running.read_from(NO_LABELS, running)
+        self._untold.read_from(NO_LABELS, untold)
+
+    def held(self, outcome: str) -> None:
+        """Counts a hold that was asked for."""
+        self._holds.inc(HoldLabels(outcome))
+
+    def ended(self, end: str, count: int = 1) -> None:
+        """Counts holds that have ended."""
+        self._ends.inc(EndLabels(end), count)
+
+    def truncated(self) -> None:
+        """Counts an answer that was cut short."""
+        self._truncated.inc(NO_LABELS)
+
+
 class RestMetrics:
     """What the public face counts."""
 

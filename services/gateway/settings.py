@@ -117,6 +117,21 @@ class QueueSettings(SettingsGroup):
     ageing_seconds: float = Field(default=5.0, gt=0.0, le=3600.0)
 
 
+class LedgerSettings(SettingsGroup):
+    """How holds are kept alive."""
+
+    # A hold that is not renewed for so long has lost its gateway. It is renewed three times in a lease. Low values end
+    # holds of gateways that are merely slow; high values keep what a dead one held from others for longer.
+    lease_seconds: float = Field(default=15.0, ge=1.0, le=600.0)
+    # How long the workers are asked what they have sent, before the last reported progress has to do.
+    grace_seconds: float = Field(default=10.0, ge=1.0, le=600.0)
+    # The store's sync interval and a margin: acknowledged ends are told again when it restarts within so long.
+    sure_seconds: float = Field(default=3.0, ge=0.0, le=600.0)
+    # After a restart of the store: the longest wait for other gateways to declare their holds. Low values let a slow
+    # one's last second be spent twice; high values delay the first calls where a gateway is gone too.
+    barrier_seconds: float = Field(default=3.0, ge=0.0, le=60.0)
+
+
 class AccountsSettings(SettingsGroup):
     """What this process remembers of accounts."""
 
@@ -158,6 +173,7 @@ class GatewaySettings(ServiceSettings):
     limits: LimitSettings = LimitSettings()
     sessions: SessionSettings = SessionSettings()
     queue: QueueSettings = QueueSettings()
+    ledger: LedgerSettings = LedgerSettings()
     accounts: AccountsSettings = AccountsSettings()
     # A model without a price, here or stored by the admin API, is refused: nothing is free by accident.
     prices: tuple[PriceSettings, ...] = ()

@@ -18,6 +18,7 @@ from libs.telemetry.metrics import Registry
 from services.gateway.adapters.catalog import WatchedCatalog
 from services.gateway.adapters.placements import PlacementLimits, RememberingRouter
 from services.gateway.adapters.router import RpcRouter
+from services.gateway.adapters.sent import RpcSentCounts
 from services.gateway.adapters.tokenizer_disk import TokenizerDisk
 from services.gateway.adapters.tokenizers import FetchedEncoders
 from services.gateway.adapters.wait_metrics import WaitMetrics
@@ -25,9 +26,11 @@ from services.gateway.adapters.warmup import Warmth
 from services.gateway.adapters.workers import Channels, RpcWorkers
 from services.gateway.domain.salt import CacheSalts
 from services.gateway.ports import Observer, Owners
+from services.gateway.ports.sent import SentCounts
 from services.gateway.usecases.attempts import Means, RunnerLimits
 from services.gateway.usecases.call import Services
 from services.gateway.usecases.chat import ChatPipeline
+from services.gateway.usecases.ledger.charge import Charges
 from services.gateway.usecases.prepare import PrepareLimits, Preparer
 from services.gateway.usecases.sessions import SessionGuard, SessionLimits
 from services.gateway.usecases.waiting import WaitingRoom, WaitLimits
@@ -58,15 +61,24 @@ class PipelineOptions:
     waiting: WaitLimits = field(default_factory=WaitLimits)
 
 
+@dataclass(frozen=True, slots=True)
+class OpenPipeline:
+    """The pipeline, and who asks its workers what they have sent."""
+
+    chat: ChatPipeline
+    sent: SentCounts
+
+
 async def open_pipeline(
     stack: AsyncExitStack,
     options: PipelineOptions,
     owners: Owners,
+    charges: Charges,
     clock: Clock,
     *,
     observers: Sequence[Observer] = (),
     dialler: Dial | None = None,
-) -> ChatPipeline:
+) -> OpenPipeline:
     """The pipeline, watching the catalog; it is closed with the stack. Returns at once: see `ready`."""
 
     def by_address(address: str, transport: Transport) -> Channel:
@@ -96,10 +108,12 @@ async def open_pipeline(
         guard=SessionGuard(owners, clock, options.sessions),
         preparer=Preparer(encoders, CacheSalts(options.secret), clock, options.prepare),
         means=Means(router, RpcWorkers(channels), RetryBudget(clock.monotonic), options.runner, room),
+        charges=charges,
         clock=clock,
         margin_seconds=options.margin_seconds,
     )
-    return ChatPipeline(services, [room, *observers], loaded=warmth.loaded if options.warm else None)
+    chat = ChatPipeline(services, [room, *observers], loaded=warmth.loaded if options.warm else None)
+    return OpenPipeline(chat, RpcSentCounts(catalog, channels))
 
 
 def _spawn(stack: AsyncExitStack, work: Coroutine[None, None, None], name: str) -> None:

@@ -16,14 +16,14 @@ from libs.telemetry.tracing import NO_SPAN
 from services.gateway.api.body import Receive, read_body, whole
 from services.gateway.api.connection import EXTENSION, Connection
 from services.gateway.api.gone import ClientGoneError, UntilGone
-from services.gateway.api.headers import Headers, answer_headers
+from services.gateway.api.headers import Headers, answer_headers, cost_header
 from services.gateway.api.ports import Authenticator, Pipeline
 from services.gateway.api.replies import send_body, send_error
 from services.gateway.api.streamed import Send, StreamedAnswer, StreamTimes
 from services.gateway.api.watch import Watch
 from services.gateway.domain.auth import bearer
 from services.gateway.domain.turns import ChatRequest, Principal
-from services.gateway.events import Started
+from services.gateway.events import Ended, Started
 from services.gateway.metrics import RestMetrics
 from services.gateway.wire.openai_chat_decode import ChatCall, ChatDecoder
 from services.gateway.wire.openai_chat_stream import ChatStream
@@ -154,7 +154,7 @@ class ChatRoute:
     ) -> None:
         """Sends the whole answer, or as much as there is and why it stops; raises where nothing was sent."""
         events = self.pipeline.chat(
-            request, principal, request_id=request_id, deadline=deadline, write=answer.write_now
+            request, principal, request_id=request_id, deadline=deadline, write=answer.write_now, held=answer.held
         )
         async with aclosing(events):
             try:
@@ -177,6 +177,8 @@ class ChatRoute:
                 for event in batch:
                     if type(event) is Started:
                         headers = answer_headers(event)
+                    elif type(event) is Ended:
+                        headers.append(cost_header(event))
         return whole.body(request_id, request.model, int(self.clock.unix()), request.ignored_fields), headers
 
 

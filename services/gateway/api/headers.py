@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from services.gateway.events import Started
+from libs.money import to_dollars
+from services.gateway.domain.ledger.told import COST, standing_headers
+from services.gateway.domain.ledger.types import Standing
+from services.gateway.events import Ended, Started
 
 Headers = list[tuple[bytes, bytes]]
 _SSE = (
@@ -13,9 +16,10 @@ _SSE = (
 )
 
 
-def early_headers(request_id: str, session_id: str, source: str) -> Headers:
+def early_headers(request_id: str, session_id: str, source: str, standing: Standing | None = None) -> Headers:
     """Of a stream whose first delta is late: what is known for certain."""
-    return [*_SSE, (b"x-request-id", request_id.encode()), *_session(session_id, source)]
+    limits = _limits(standing) if standing is not None else []
+    return [*_SSE, (b"x-request-id", request_id.encode()), *_session(session_id, source), *limits]
 
 
 def started_headers(started: Started) -> Headers:
@@ -30,7 +34,17 @@ def answer_headers(started: Started) -> Headers:
         (b"x-headrace-worker", _name(started.worker)),
         (b"x-headrace-cached-tokens", b"%d" % started.cached_tokens),
         *_session(started.session_id, started.session_source),
+        *_limits(started.standing),
     ]
+
+
+def cost_header(ended: Ended) -> tuple[bytes, bytes]:
+    """What a whole answer cost."""
+    return COST.encode(), to_dollars(ended.cost).encode()
+
+
+def _limits(standing: Standing) -> Headers:
+    return [(name.encode(), value.encode()) for name, value in standing_headers(standing).items()]
 
 
 def _name(worker: str) -> bytes:

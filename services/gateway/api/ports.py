@@ -8,6 +8,7 @@ from typing import Protocol
 from headrace.inference.v1.inference_pb2 import GenerateResponse
 
 from services.gateway.domain.auth import bearer
+from services.gateway.domain.ledger.types import Standing
 from services.gateway.domain.models import ModelInfo
 from services.gateway.domain.turns import ChatRequest, Principal
 from services.gateway.events import Event
@@ -24,10 +25,12 @@ class Pipeline(Protocol):
         request_id: str,
         deadline: float,
         write: Callable[[GenerateResponse, str], bool] | None = None,
+        held: Callable[[Standing], None] | None = None,
     ) -> AsyncGenerator[list[Event], None]:
         """Streams the answer; closing the iterator aborts the work. Raises PlatformError.
 
         `write` may be given plain deltas and their text past the iterator, while it is waited for; False = not written.
+        `held` hears what is left of the caller's limits, once the call's price is held.
         """
         ...
 

@@ -13,6 +13,7 @@ from libs.errors import PlatformError, Reason
 from services.gateway.api.connection import Connection
 from services.gateway.api.gone import stopping
 from services.gateway.api.headers import early_headers, started_headers
+from services.gateway.domain.ledger.types import Standing
 from services.gateway.events import Ended, Event, Started
 from services.gateway.wire.openai_chat_stream import PING, ChatStream, error_event
 from services.gateway.wire.openai_errors import cut_short
@@ -46,6 +47,7 @@ class StreamedAnswer:
         "_sending",
         "_sends",
         "_side",
+        "_standing",
         "_stream",
         "_times",
         "committed",
@@ -73,6 +75,7 @@ class StreamedAnswer:
         self._seen = self._sends = 0
         self._sending = False
         self._side: asyncio.Task[None] | None = None
+        self._standing: Standing | None = None
         self.committed = False
         self.failure: PlatformError | None = None
 
@@ -80,6 +83,10 @@ class StreamedAnswer:
     def writes(self) -> int:
         """Socket writes so far."""
         return self._sends
+
+    def held(self, standing: Standing) -> None:
+        """What is left of the caller's limits, for headers that cannot wait for the first delta."""
+        self._standing = standing
 
     async def run(self, events: AsyncGenerator[list[Event], None]) -> None:
         """Sends the whole answer; on an error, `break_off` says what the client gets."""
@@ -123,7 +130,7 @@ class StreamedAnswer:
                 self._cut()
         elif not self.committed:
             if silent >= self._times.header_hold:
-                self._aside(early_headers(self._request_id, *self._early))
+                self._aside(early_headers(self._request_id, *self._early, self._standing))
         elif silent >= self._times.ping:
             self._aside(None)
 

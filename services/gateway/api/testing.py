@@ -20,6 +20,7 @@ from services.gateway.api.ports import Anonymous, Authenticator, Pipeline
 from services.gateway.api.rest import Rest
 from services.gateway.api.server import RestServer
 from services.gateway.api.watch import Watch
+from services.gateway.domain.ledger.types import Standing
 from services.gateway.domain.models import ModelInfo
 from services.gateway.domain.turns import ChatRequest, Principal
 from services.gateway.events import Delta, Ended, Event, Started
@@ -81,9 +82,10 @@ class ScriptedPipeline:
         request_id: str,
         deadline: float,
         write: Callable[[GenerateResponse, str], bool] | None = None,
+        held: Callable[[Standing], None] | None = None,
     ) -> AsyncGenerator[list[Event], None]:
         """See Pipeline."""
-        del deadline
+        del deadline, held
         self.requests.append(request)
         self.principals.append(principal)
         self.running += 1

@@ -5,9 +5,12 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterable
 
-from headrace.inference.v1.inference_pb2 import CHANNEL_REASONING, GenerateResponse, Usage
+from headrace.inference.v1.inference_pb2 import CHANNEL_REASONING, FINISH_REASON_LENGTH, GenerateResponse, Usage
 
 from services.gateway.domain.work import ChoiceResume
+
+# More tokens than any answer has.
+UNBOUNDED = 2**62
 
 
 class HoleError(Exception):
@@ -27,11 +30,18 @@ class _Choice:
 
 
 class Delivered:
-    """Keeps account of the deltas of all attempts. `stale` counts deltas of earlier attempts that came late."""
+    """Keeps account of the deltas of all attempts. `stale` counts deltas of earlier attempts that came late.
 
-    __slots__ = ("_awaits_usage", "_choices", "_epoch", "stale", "unfinished", "usages")
+    `room` output tokens may still be delivered; what would pass it is left, and the answer is `cut` there. Below `low`
+    every delta takes the ordinary way, where room can be made.
+    """
 
-    def __init__(self, choices: int) -> None:
+    __slots__ = ("_awaits_usage", "_choices", "_epoch", "cut", "low", "room", "stale", "unfinished", "usages")
+
+    def __init__(self, choices: int, room: int = UNBOUNDED, low: int = 0) -> None:
+        self.room = room
+        self.low = low
+        self.cut = False
         self._choices = [_Choice() for _ in range(choices)]
         self._epoch = 0
         self._awaits_usage = True
@@ -65,6 +75,10 @@ class Delivered:
             if tokens:
                 if response.first_index != len(choice.tokens):
                     raise HoleError(f"index {response.first_index} where {len(choice.tokens)} was due")
+                if len(tokens) > self.room:
+                    self.cut = True
+                    break
+                self.room -= len(tokens)
                 choice.tokens.extend(tokens)
             if text := response.text:
                 self._count_text(choice, response, len(text))
@@ -87,9 +101,13 @@ class Delivered:
         choice, tokens = choices[number], response.token_ids
         if response.first_index != len(choice.tokens) or choice.finished or not tokens:
             return False
+        room = self.room - len(tokens)
+        if room < self.low:
+            return False
         text = response.text
         if not write(response, text):
             return False
+        self.room = room
         choice.tokens.extend(tokens)
         if text:
             self._count_text(choice, response, len(text))
@@ -110,6 +128,18 @@ class Delivered:
             else:
                 self.usages[-1] = response.usage
             self._awaits_usage = False
+
+    def finish_cut(self) -> list[GenerateResponse]:
+        """The ends of all choices that have none: an answer that was cut is as long as it may be."""
+        ends = [
+            GenerateResponse(epoch=self._epoch, choice=index, finish=FINISH_REASON_LENGTH)
+            for index, choice in enumerate(self._choices)
+            if not choice.finished
+        ]
+        for end in ends:
+            self._choices[end.choice].finished = True
+        self.unfinished = 0
+        return ends
 
     @property
     def tokens(self) -> int:

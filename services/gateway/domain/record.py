@@ -33,4 +33,11 @@ class CallRecord:
     stale_deltas: int = 0
     # In the gateway's own queue, because every worker was full.
     queued_ms: float = 0.0
+    # The client gets the answer piece by piece.
+    streamed: bool = True
+    # Models that were held for.
+    variants: int = 0
+    # Nano-dollars that the customer pays.
+    cost: int = 0
+    truncated: str = ""
     error: str = ""

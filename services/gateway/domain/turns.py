@@ -113,6 +113,8 @@ class ChatRequest:
     user: str = ""
     metadata: dict[str, str] = field(default_factory=dict)
     ignored_fields: tuple[str, ...] = ()
+    # The client gets the answer piece by piece; else whole, or an error.
+    streamed: bool = True
 
 
 @dataclass(frozen=True, slots=True)

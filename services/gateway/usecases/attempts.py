@@ -11,7 +11,7 @@ from libs.errors import PlatformError, Reason
 from libs.resilience.retry_budget import RetryBudget
 from libs.rpc.api import Stream
 from services.gateway.domain.attempts import LOSSES, Attempts, Caps, Outcome, PastAttempt, Verdict, outcome_of
-from services.gateway.domain.delivered import Delivered, HoleError
+from services.gateway.domain.delivered import UNBOUNDED, Delivered, HoleError
 from services.gateway.domain.honour import resumable
 from services.gateway.domain.plan import Candidate, PlaceQuery
 from services.gateway.domain.work import Attempt, Work
@@ -45,8 +45,8 @@ class Run:
     """The attempts of one call. The caller reads the streams; this decides where they come from and what they mean."""
 
     __slots__ = (
-        "_candidates", "_deadline", "_has_turn", "_last", "_means", "_metadata", "_priority", "_query", "attempts",
-        "candidate", "delivered", "epoch", "queued_seconds", "resumes", "sent", "stale", "work",
+        "_allowance", "_candidates", "_deadline", "_has_turn", "_last", "_means", "_metadata", "_priority", "_query",
+        "attempts", "candidate", "delivered", "epoch", "queued_seconds", "resumes", "sent", "stale", "work",
     )  # fmt: skip
 
     def __init__(self, means: Means, *, deadline: Deadline, metadata: Metadata, priority: int = 0) -> None:
@@ -67,6 +67,8 @@ class Run:
         # It was given a turn by the queue, which waits to hear what came of it.
         self._has_turn = False
         self.queued_seconds = 0.0
+        # Output tokens that may be delivered in all, and how few of them left are few.
+        self._allowance = (UNBOUNDED, 0)
         self.work: Work
         self.delivered: Delivered
         self.candidate: Candidate | None = None
@@ -80,9 +82,14 @@ class Run:
     def use(self, work: Work, query: PlaceQuery) -> None:
         """Sets the variant to run; later attempts go to its workers only."""
         self.work = work
-        self.delivered = Delivered(max(1, work.request.sampling.n))
+        self.delivered = self._nothing_delivered()
         self._query = query
         self._candidates.aim(query)
+
+    def allow(self, tokens: int, low: int) -> None:
+        """Sets how many output tokens may be delivered in all; below `low` left, room is to be made."""
+        self._allowance = (tokens, low)
+        self.delivered.room, self.delivered.low = tokens - self.delivered.tokens, low
 
     async def start(self) -> Stream[GenerateResponse]:
         """Opens the next attempt. Raises PlatformError when there is nowhere to go (see Candidates.next)."""
@@ -141,7 +148,10 @@ class Run:
 
     def _forget_attempt(self) -> None:
         self.stale += self.delivered.stale
-        self.delivered = Delivered(max(1, self.work.request.sampling.n))
+        self.delivered = self._nothing_delivered()
+
+    def _nothing_delivered(self) -> Delivered:
+        return Delivered(max(1, self.work.request.sampling.n), *self._allowance)
 
     async def _goes_on(self, error: PlatformError) -> bool:
         pushed_back = error.reason is Reason.OVERLOADED and not error.started

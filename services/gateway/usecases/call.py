@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from headrace.inference.v1.inference_pb2 import GenerateResponse
@@ -9,6 +10,7 @@ from headrace.inference.v1.inference_pb2 import GenerateResponse
 from libs.clock import Clock
 from libs.errors import PlatformError, Reason
 from libs.rpc.api import Stream
+from services.gateway.domain.ledger.types import Standing
 from services.gateway.domain.plan import PlaceQuery
 from services.gateway.domain.record import CallRecord
 from services.gateway.domain.sessions import affinity_key
@@ -17,9 +19,13 @@ from services.gateway.events import Delta, Ended, Event, Started
 from services.gateway.ports import Catalog, Metadata
 from services.gateway.usecases.attempts import Means, Run
 from services.gateway.usecases.deadline import Deadline
+from services.gateway.usecases.ledger.charge import Charge, Charges
 from services.gateway.usecases.prepare import Preparer
 from services.gateway.usecases.sessions import OpenSession, SessionGuard
 from services.gateway.usecases.variants import Variants
+
+# Hears what is left of the limits once the call's price is held.
+Held = Callable[[Standing], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +36,7 @@ class Services:
     guard: SessionGuard
     preparer: Preparer
     means: Means
+    charges: Charges
     clock: Clock
     # Taken off the deadline at every hop: time for the answer's way back.
     margin_seconds: float = 0.05
@@ -40,12 +47,14 @@ class Call:
 
     __slots__ = (
         "_deadline",
+        "_held",
         "_metadata",
         "_principal",
         "_request",
         "_services",
         "_session",
         "_variants",
+        "charge",
         "record",
         "run",
     )
@@ -59,6 +68,7 @@ class Call:
         request_id: str,
         deadline: float,
         metadata: Metadata,
+        held: Held | None = None,
     ) -> None:
         claim = request.session
         source = claim.source if claim.explicit or claim.affinity_key else "none"
@@ -79,22 +89,55 @@ class Call:
             session=claim.explicit,
             session_source=source,
             started_at=services.clock.monotonic(),
+            streamed=request.streamed,
         )
+        self.charge = Charge(services.charges, self.record, self._used_now)
+        self._held = held
 
     async def open(self) -> None:
         """Everything before a worker is asked: model, session, prompt. Raises PlatformError; nothing was started."""
         services, request = self._services, self._request
         services.means.budget.request()
+        self._check_model(request.model)
         await self._variants.resolve(services.means.router, services.means.limits.place_timeout_seconds)
-        if request.session.explicit:
-            self._session = await services.guard.enter(request.session.explicit, self._principal, request.user)
+        session = request.session
+        if session.explicit:
+            self._session = await services.guard.enter(session.explicit, self._principal, request.user)
+            if session.root and session.root != session.explicit:
+                # Its budget pays: only its owner may name it.
+                await services.guard.enter(session.root, self._principal, request.user)
         await self._use_variant()
+
+    def _check_model(self, name: str) -> None:
+        allowed = self._principal.models
+        if allowed is not None and name not in allowed:
+            message = f"This API key may not use the model '{name}'. GET /v1/me lists what it may use."
+            raise PlatformError(Reason.MODEL_NOT_ALLOWED, message, started=False, param="model")
 
     async def _use_variant(self) -> None:
         opened = self._session.opened if self._session else None
         work = await self._variants.prepare(self.record.request_id, opened)
         self.record.model = work.info.name
+        self._check_model(work.info.name)
+        await self.charge.open(self._request, self._principal, work)
+        if self._held is not None:
+            self._held(self.charge.standing)
         self.run.use(work, self._query(work.info.name, work.info.model_digest, work.prompt_tokens))
+        self.run.allow(self.charge.room, self.charge.low)
+
+    def _used_now(self) -> tuple[int, int, int]:
+        """Prompt, cached and completion tokens of the running call."""
+        delivered = self.run.delivered
+        cached = delivered.usages[0].cached_tokens if delivered.usages else 0
+        return self.run.work.prompt_tokens, cached, delivered.tokens
+
+    async def make_room(self, batch: list[GenerateResponse]) -> None:
+        """Holds more where the batch would use up what is held. What no room could be made for is cut by `events`."""
+        delivered = self.run.delivered
+        needed = sum([len(response.token_ids) for response in batch])
+        if delivered.room - needed < delivered.low:
+            total = await self.charge.make_room(delivered.tokens, needed)
+            self.run.allow(total, self.charge.low)
 
     def _query(self, model: str, digest: str, prompt_tokens: int) -> PlaceQuery:
         session = self._request.session.explicit
@@ -133,7 +176,13 @@ class Call:
             session_id=record.session,
             session_source=record.session_source,
             cached_tokens=usages[0].cached_tokens if usages else 0,
+            standing=self.charge.standing,
         )
+
+    def finish_cut(self) -> list[Event]:
+        """The ends of an answer that its budget cuts short; [] when it is not cut."""
+        delivered = self.run.delivered
+        return [Delta(end) for end in delivered.finish_cut()] if delivered.cut else []
 
     @property
     def whole(self) -> bool:
@@ -161,7 +210,14 @@ class Call:
             estimated=bool(usages) and usages[-1].estimated,
             ignored_fields=self._request.ignored_fields,
             queued_ms=record.queued_ms,
+            cost=self.charge.cost(),
+            truncated=self.charge.truncated,
         )
+
+    def settle(self) -> None:
+        """Settles or refunds what was held; the record is complete."""
+        usages = self.run.delivered.usages if self.run.epoch >= 0 else []
+        self.charge.end(usages[-1].reasoning_tokens if usages else 0)
 
     def note(self) -> None:
         """Brings the record up to date; for calls that end early, too."""

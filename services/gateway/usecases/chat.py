@@ -10,11 +10,12 @@ from libs.errors import PlatformError, Reason
 from libs.rpc.api import Stream
 from libs.telemetry import Span, tracer
 from libs.telemetry.tracing import NO_SPAN
+from services.gateway.domain.ledger.told import standing_headers
 from services.gateway.domain.models import ModelInfo
 from services.gateway.domain.turns import ChatRequest, Principal
 from services.gateway.events import Event
 from services.gateway.ports import Observer
-from services.gateway.usecases.call import Call, Services
+from services.gateway.usecases.call import Call, Held, Services
 from services.gateway.usecases.explain import Explain
 from services.gateway.usecases.lane import Write, lane
 
@@ -43,11 +44,12 @@ class ChatPipeline:
         request_id: str,
         deadline: float,
         write: Write | None = None,
+        held: Held | None = None,
     ) -> AsyncGenerator[list[Event], None]:
         """Streams the answer in lists of what was ready in one tick: `Started` first, `Ended` last.
 
         With `write`, plain deltas that come while the iterator is waited for are written by it and left out of the
-        lists, unless it refuses them; see lane.py.
+        lists, unless it refuses them; see lane.py. `held` hears what is left of the caller's limits, before any event.
 
         `deadline` is `Clock.monotonic` seconds. To abort the worker's call at once, cancel the task that waits in the
         iterator, or close the iterator between two steps. Raises PlatformError: before `Started` nothing was sent,
@@ -56,7 +58,9 @@ class ChatPipeline:
         # Not made current: a generator's steps may run in different contexts.
         span = tracer.start("chat") if tracer.enabled else NO_SPAN
         metadata = {"x-request-id": request_id, "x-headrace-tenant": principal.tenant, **span.carry()}
-        call = Call(self._services, request, principal, request_id=request_id, deadline=deadline, metadata=metadata)
+        call = Call(
+            self._services, request, principal, request_id=request_id, deadline=deadline, metadata=metadata, held=held
+        )
         failure = Reason.CANCELLED.value
         try:
             await call.open()
@@ -66,9 +70,11 @@ class ChatPipeline:
                     stream.tap(lane(call.run, write))
                 try:
                     while batch := await stream.next_batch():
+                        await call.make_room(batch)
                         events = call.events(batch)
-                        if call.whole:
-                            events += await _rest(call, stream)
+                        cut = call.finish_cut()
+                        if cut or call.whole:
+                            events += cut or await _rest(call, stream)
                             events.append(call.end())
                             failure = ""
                             yield events
@@ -82,6 +88,7 @@ class ChatPipeline:
                     stream.cancel()
         except PlatformError as error:
             failure = error.reason.value
+            error.headers = standing_headers(call.charge.standing) | dict(error.headers)
             raise
         finally:
             self._close(call, failure, span)
@@ -92,6 +99,7 @@ class ChatPipeline:
             call.note()
             record.ended_at = self._services.clock.monotonic()
             record.error = failure
+        call.settle()
         self._explain.ended(record, span)
         for observer in self._observers:
             observer.ended(record)

@@ -28,6 +28,7 @@ from services.gateway.domain.turns import (
 )
 from services.gateway.events import Delta, Ended, Event
 from services.gateway.wire.limits import Limits
+from services.gateway.wire.metadata import metadata_of
 from services.gateway.wire.openai_chat_types import ChatBody, FunctionName, NamedToolChoice
 from services.gateway.wire.openai_sampling import sampling_of
 from services.gateway.wire.openai_tools import choice_of
@@ -60,7 +61,7 @@ def request_of(message: ChatMessage, headers: Mapping[str, str], principal: Prin
         guided=_guided(message.guided),
         session=_session(message, headers, principal.tenant, turns),
         user=message.user[:512],
-        metadata=dict(message.metadata),
+        metadata=metadata_of(dict(message.metadata)),
     )
 
 
@@ -206,5 +207,7 @@ def _ended(ended: Ended, request_id: str, model: str) -> ChatResponse:
         first_token_ms=ended.first_token_ms,
         total_ms=ended.total_ms,
         resumed=ended.resumed,
+        cost_nanodollars=ended.cost,
+        truncated=ended.truncated,
     )
     return ChatResponse(id=request_id, model=model, usage=usage, report=report)

@@ -9,6 +9,7 @@ import msgspec
 
 from services.gateway.domain.turns import ChatRequest, Principal, SessionClaim, Turn
 from services.gateway.wire.limits import Limits
+from services.gateway.wire.metadata import metadata_of
 from services.gateway.wire.openai_chat_types import NULL, ChatBody, Conversation, StrictChatBody
 from services.gateway.wire.openai_messages import turns_of
 from services.gateway.wire.openai_sampling import SamplingDecoder
@@ -55,8 +56,9 @@ class ChatDecoder:
             guided=guided_of(body.response_format),
             session=_session(body, headers, principal.tenant, turns),
             user=_bounded_text("user", body.safety_identifier or body.user or ""),
-            metadata=_metadata(body.metadata) if body.metadata else {},
+            metadata=metadata_of(body.metadata) if body.metadata else {},
             ignored_fields=ignored,
+            streamed=bool(body.stream),
         )
         options = body.stream_options
         if options is not None and not body.stream:
@@ -102,13 +104,3 @@ def _bounded_text(param: str, text: str, *, required: bool = False) -> str:
     if len(text) > _NAME_CHARS_MAX:
         raise invalid(param, f"'{param}' has {len(text)} characters; at most {_NAME_CHARS_MAX} are taken.")
     return text
-
-
-def _metadata(given: dict[str, str]) -> dict[str, str]:
-    """OpenAI's bounds: 16 pairs, keys of 64 and values of 512 characters."""
-    if len(given) > 16:
-        raise invalid("metadata", "'metadata' may hold at most 16 pairs.")
-    for key, value in given.items():
-        if len(key) > 64 or len(value) > 512:
-            raise invalid("metadata", "Keys of 'metadata' take up to 64 characters, values up to 512.")
-    return given

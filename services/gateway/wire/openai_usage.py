@@ -11,6 +11,7 @@ from headrace.inference.v1.inference_pb2 import (
     FINISH_REASON_TOOL_CALLS,
 )
 
+from libs.money import to_dollars
 from services.gateway.events import Ended
 
 FINISH = {
@@ -42,6 +43,8 @@ def report_of(ended: Ended, ignored_fields: tuple[str, ...]) -> dict[str, Any]:
         "attempts": ended.attempts,
         "resumed": ended.resumed,
         "estimated": ended.estimated,
+        "cost_usd": to_dollars(ended.cost),
+        "truncated": ended.truncated or None,
         "timings": {
             "queued_ms": round(ended.queued_ms, 3),
             "first_token_ms": round(ended.first_token_ms, 3),

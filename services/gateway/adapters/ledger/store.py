@@ -103,10 +103,10 @@ class ValkeyLedger:
 
     async def overdue(self, tenant: str, limit: int) -> Sequence[Overdue]:
         """See ports.Leases."""
-        found: list[tuple[bytes, bytes, bytes, bytes]] = await self._call("overdue", tenant, [limit])
+        found: list[tuple[bytes, bytes, bytes, bytes, bytes]] = await self._call("overdue", tenant, [limit])
         return [
-            Overdue(name.decode(), int(lease), _meta.decode(meta), Progress(*_unpack(used)))
-            for name, lease, meta, used in found
+            Overdue(name.decode(), int(lease), _meta.decode(meta), Progress(*_unpack(used)), int(age))
+            for name, lease, meta, used, age in found
         ]
 
     async def end(self, tenant: str, overdue: Overdue, end: End, progress: Progress) -> bool:
@@ -148,4 +148,3 @@ def _standing(*told: int) -> Standing:
         None if tokens < 0 else Rate(tokens, tokens_left, tokens_reset / 1_000_000),
         None if budget < 0 else budget,
     )
-

@@ -163,12 +163,15 @@ class OutboxEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(slots=True)
 class Overdue:
-    """A hold whose lease is over. `lease_us` is its end, `progress` the last that was reported."""
+    """A hold whose lease is over. `lease_us` is its end, `progress` the last that was reported, `age_us` since it was
+    held.
+    """
 
     request_id: str
     lease_us: int
     meta: UsageMeta
     progress: Progress
+    age_us: int = 0
 
 
 @dataclass(slots=True)

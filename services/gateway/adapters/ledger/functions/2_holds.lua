@@ -1,8 +1,9 @@
 -- Holds: hold, extend, settle, refund, expire; each is one atomic call and may be repeated.
 --
 -- A hold's record: s state, a amount, t tokens, l end of the lease, sc scopes, parts, pr progress, m meta, n number of
--- its last event, c what it was charged. A part is an amount `a` with the windows `w` (per scope) that it counts in;
--- the part that was drawn from a reservation `r` covers the scopes `k`, the other part covers all.
+-- its last event, c what it was charged. A part is an amount `a` with the windows `w` (per scope) that it counts in, and
+-- in the end what it was charged, `c`; the part that was drawn from a reservation `r` covers the scopes `k`, the other
+-- part covers all.
 
 local NO_PROGRESS = {0, 0, 0, 0, 0}
 
@@ -50,15 +51,22 @@ local function covers(part, at)
   return not part.k or part.k[at] == 1
 end
 
+local function settle_charge(scope, at, part, cost, freed)
+  add_spent(scope.st, cost)
+  for duration, start in pairs(part.w[at]) do
+    move(scope.st, duration, start, cost, -freed)
+  end
+end
+
 -- Moves one part of a hold from held to settled. `kept` goes back to the reservation it came from.
 local function settle_part(scope, at, part, cost, kept)
   local st = scope.st
   local freed = covers(part, at) and part.a - kept or part.a
   st.h = st.h - freed
-  add_spent(st, cost)
-  for duration, start in pairs(part.w[at]) do
-    move(st, duration, start, cost, -freed)
+  if part.r and scope.name == 't' and covers(part, at) then
+    st.r = st.r - freed
   end
+  settle_charge(scope, at, part, cost, freed)
 end
 
 local function charges_of(rec, cost)
@@ -75,11 +83,7 @@ local function charge_more(scopes, rec, charges, rest, now)
   local room = least_room(scopes, now)
   local more = room and math.max(0, math.min(rest, room)) or rest
   if more > 0 then
-    local starts = {}
-    for at, scope in ipairs(scopes) do
-      starts[at] = windows_of(scope, now)
-    end
-    table.insert(rec.parts, {a = 0, w = starts})
+    table.insert(rec.parts, {a = 0, w = windows_of_all(scopes, now)})
     table.insert(charges, more)
   end
   return rest - more
@@ -117,7 +121,7 @@ end
 local function publish_end(prefix, id, rec, kind, scopes, charges, platform, progress, now)
   for at, part in ipairs(rec.parts) do
     -- A part that bears no cost says nothing, but for the first: it carries tokens, and that there was a call.
-    if at == 1 or charges[at] > 0 then
+    if at == 1 or charges[at] ~= 0 then
       rec.n = rec.n + 1
       local told = at == 1 and progress or NO_PROGRESS
       local borne = at == 1 and platform or 0
@@ -140,8 +144,8 @@ local function finish(prefix, id, rec, state, progress, platform, now)
     platform = platform + charge_more(scopes, rec, charges, rest, now)
   end
   local kept, cost = kept_of(prefix, rec, charges), 0
-  for _, charge in ipairs(charges) do
-    cost = cost + charge
+  for at, charge in ipairs(charges) do
+    cost, rec.parts[at].c = cost + charge, charge
   end
   for at, scope in ipairs(scopes) do
     scope.st.p = scope.st.p - 1
@@ -157,30 +161,40 @@ local function finish(prefix, id, rec, state, progress, platform, now)
   return cost
 end
 
--- A call whose lease ran out has turned up with what it really used.
-local function correct(prefix, id, rec, progress, platform, now)
-  local scopes = load_scopes(prefix, rec.sc)
-  local difference, room = progress[1] - rec.c, least_room(scopes, now)
-  if difference > 0 and room then
-    local fits = math.max(0, math.min(difference, room))
-    platform, difference = platform + difference - fits, fits
+-- What each part is charged less, from the last on: no window gets back what it was not charged.
+local function charges_back(rec, less)
+  local charges = {}
+  for at = #rec.parts, 1, -1 do
+    charges[at] = -math.min(less, rec.parts[at].c)
+    less = less + charges[at]
   end
-  local starts = rec.parts[#rec.parts].w
+  return charges
+end
+
+-- A call whose lease ran out has turned up with what it really used. More counts in the present windows.
+local function correct(prefix, id, rec, progress, platform, now)
+  local scopes, difference = load_scopes(prefix, rec.sc), progress[1] - rec.c
+  local charges, cost = charges_back(rec, math.max(0, -difference)), rec.c
+  if difference > 0 then
+    platform = platform + charge_more(scopes, rec, charges, difference, now)
+  end
+  for _, charge in ipairs(charges) do
+    cost = cost + charge
+  end
   for at, scope in ipairs(scopes) do
-    add_spent(scope.st, difference)
-    for duration, start in pairs(starts[at]) do
-      move(scope.st, duration, start, difference, 0)
+    for number, part in ipairs(rec.parts) do
+      settle_charge(scope, at, part, charges[number], 0)
     end
+    tell_soft_budgets(prefix, scope, now, rec.m)
     save_scope(prefix, scope)
   end
-  rec.n = rec.n + 1
   local told = {0}
   for at = 2, 5 do
     told[at] = progress[at] - rec.pr[at]
   end
-  publish(prefix, 'corrected', id, rec.n, now, difference, platform, told, named(scopes, starts), rec.m)
-  remember_end(prefix, id, rec, 'settled', rec.c + difference)
-  return rec.c
+  publish_end(prefix, id, rec, 'corrected', scopes, charges, platform, told, now)
+  remember_end(prefix, id, rec, 'settled', cost)
+  return cost
 end
 
 -- Expires what is overdue by more than the grace, at its last reported progress. Returns how many.
@@ -361,13 +375,20 @@ local function hold(keys, args)
   return reply('ok', now, standing(scopes, now), ask.amount, ask.tokens)
 end
 
+-- The windows that more of a hold counts in: those of what it holds, or the present ones if that is nothing of its own.
+local function windows_to_grow(rec, scopes, now)
+  local part = rec.parts[#rec.parts]
+  return (part.r or part.a == 0) and windows_of_all(scopes, now) or part.w
+end
+
 -- A running hold and its scopes grow, whatever their limits say.
 local function grow(prefix, rec, scopes, amount, tokens, now)
-  local part = rec.parts[#rec.parts]
+  local part, starts = rec.parts[#rec.parts], windows_to_grow(rec, scopes, now)
   if part.r then
-    part = {a = 0, w = part.w}
+    part = {a = 0}
     table.insert(rec.parts, part)
   end
+  part.w = starts
   part.a = part.a + amount
   for at, scope in ipairs(scopes) do
     local st, limit = scope.st, scope.lim and scope.lim.tpm
@@ -396,7 +417,7 @@ local function may_grow(rec, scopes, amount, now)
   if request_budget and rec.a + amount > request_budget then
     return false
   end
-  local room = least_room(scopes, now, rec.parts[#rec.parts].w)
+  local room = least_room(scopes, now, windows_to_grow(rec, scopes, now))
   return not room or room >= amount
 end
 
@@ -457,13 +478,13 @@ end
 
 -- Holds whose lease is over, for those who can find out what became of them. args: limit
 local function overdue(keys, args)
-  local prefix, found = keys[1], {}
-  local ids = redis.call('ZRANGEBYSCORE', prefix .. ':leases', '-inf', text(now_us()), 'LIMIT', 0, tonumber(args[1]))
+  local prefix, found, now = keys[1], {}, now_us()
+  local ids = redis.call('ZRANGEBYSCORE', prefix .. ':leases', '-inf', text(now), 'LIMIT', 0, tonumber(args[1]))
   for at, id in ipairs(ids) do
     local rec = load_packed(hold_key(prefix, id))
     if rec then
       -- As it is: what cmsgpack packs as text must be text.
-      found[#found + 1] = {id, text(rec.l), rec.m, cmsgpack.pack(rec.pr)}
+      found[#found + 1] = {id, text(rec.l), rec.m, cmsgpack.pack(rec.pr), text(now - rec.at)}
     end
   end
   return found

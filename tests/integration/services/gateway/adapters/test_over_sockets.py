@@ -12,6 +12,7 @@ from libs.rpc.server import RpcServer
 from libs.rpc.settings import RpcServerSettings
 from libs.testing.loop import run_real
 from services.gateway.adapters.assembly import PipelineOptions, open_pipeline
+from services.gateway.usecases.ledger.testing import null_charges
 from tests.unit.services.gateway.usecases.world import ALICE, Owners, Router, Seen, Worker, ask, whole
 
 TRANSPORTS = ["trunk", "grpc"]
@@ -49,7 +50,9 @@ async def place(transport, tmp_path):
         _, address = await serve(stack, "router", router.handlers())
         options = PipelineOptions(address, transport, transport, TOKEN, b"pepper", tmp_path)
         seen = Seen()
-        pipeline = await open_pipeline(stack, options, Owners(), SystemClock(), observers=[seen])
+        clock = SystemClock()
+        opened = await open_pipeline(stack, options, Owners(), null_charges(clock), clock, observers=[seen])
+        pipeline = opened.chat
         await until(pipeline.ready)
         yield Place(pipeline, workers, servers, seen)
 

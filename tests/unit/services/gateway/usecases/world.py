@@ -21,6 +21,7 @@ from services.gateway.adapters.tokenizers import FETCH
 from services.gateway.adapters.workers import DESCRIBE, GENERATE
 from services.gateway.domain.turns import ChatRequest, Principal, Role, Sampling, Turn
 from services.gateway.events import Delta, Ended, Started
+from services.gateway.usecases.ledger.testing import NullLedger, null_charges
 
 TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
@@ -249,11 +250,13 @@ class Seen:
 class World:
     """`async with World([Worker("a")]) as world: await world.answer()`."""
 
-    def __init__(self, workers, tmp_path, *, warm=False, **options):
+    def __init__(self, workers, tmp_path, *, warm=False, ledger=None, **options):
         self.clock = FakeClock()
         self.workers = {worker.name: worker for worker in workers}
         self.router = Router(list(workers))
         self.owners, self.seen = Owners(), Seen()
+        self.ledger = ledger or NullLedger(keep=True)
+        self.charges = null_charges(self.clock, self.ledger)
         edges = ("router", "trunk", "trunk")
         self.options = PipelineOptions(*edges, "", b"pepper", tmp_path, margin_seconds=0.1, warm=warm, **options)
         self.dials = []
@@ -270,9 +273,10 @@ class World:
         return worker.channel
 
     async def __aenter__(self):
-        self.pipeline = await open_pipeline(
-            self._stack, self.options, self.owners, self.clock, observers=[self.seen], dialler=self._dial
+        opened = await open_pipeline(
+            self._stack, self.options, self.owners, self.charges, self.clock, observers=[self.seen], dialler=self._dial
         )
+        self.pipeline = opened.chat
         while not self.pipeline.models():
             await asyncio.sleep(0.01)
         return self

@@ -1,0 +1,28 @@
+"""What a call costs: the prompt once, cached tokens at their own price, and every delivered token."""
+
+from __future__ import annotations
+
+from libs.money import TOKENS_PER_PRICE
+from services.gateway.domain.accounts.records import Price
+from services.gateway.domain.ledger.types import Progress, UsageMeta
+
+
+def most(price: Price, prompt_tokens: int, output_tokens: int) -> int:
+    """Nano-dollars that a call can cost at most: nothing of the prompt is cached, every output token is delivered."""
+    dearest = max(price.input_nanodollars, price.cached_nanodollars)
+    return _up(prompt_tokens * dearest + output_tokens * price.output_nanodollars)
+
+
+def more(meta: UsageMeta, tokens: int) -> int:
+    """Nano-dollars for further output tokens, at the prices of a hold."""
+    return _up(tokens * meta.output_price)
+
+
+def used(meta: UsageMeta, prompt: int, cached: int, completion: int, reasoning: int = 0) -> Progress:
+    """What tokens cost at the prices of their hold. Rounded up once, so that no use is free and no part is rounded."""
+    sum_of_all = (prompt - cached) * meta.input_price + cached * meta.cached_price + completion * meta.output_price
+    return Progress(_up(sum_of_all), prompt, cached, completion, reasoning)
+
+
+def _up(millionths: int) -> int:
+    return -(-millionths // TOKENS_PER_PRICE)

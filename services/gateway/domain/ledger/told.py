@@ -1,0 +1,119 @@
+"""What a client is told of its limits: headers on every reply, and the words of a refusal."""
+
+from __future__ import annotations
+
+from math import ceil
+
+from libs.errors import PlatformError, Reason
+from libs.money import to_dollars
+from services.gateway.domain.ledger.types import Rate, Refusal, Standing
+
+BUDGET_REMAINING = "x-headrace-budget-remaining-usd"
+COST = "x-headrace-cost-usd"
+# Running calls come and go in about this time; there is no way to know.
+_PARALLEL_RETRY_SECONDS = 1.0
+_SCOPES = {"t": "the tenant", "u": "the user", "k": "the API key", "s": "the session"}
+_RATES = {"requests": "requests per minute", "tokens": "tokens per minute"}
+
+
+def standing_headers(standing: Standing) -> dict[str, str]:
+    """`x-ratelimit-{limit,remaining,reset}-{requests,tokens}` as OpenAI has them, and what is left of the budget.
+
+    A limit that does not exist has no header.
+    """
+    told = _rate("requests", standing.requests) | _rate("tokens", standing.tokens)
+    if standing.budget_remaining is not None:
+        told[BUDGET_REMAINING] = to_dollars(standing.budget_remaining)
+    return told
+
+
+def _rate(name: str, rate: Rate | None) -> dict[str, str]:
+    if rate is None:
+        return {}
+    return {
+        f"x-ratelimit-limit-{name}": str(rate.limit),
+        f"x-ratelimit-remaining-{name}": str(rate.remaining),
+        f"x-ratelimit-reset-{name}": duration(rate.reset_seconds),
+    }
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the form that OpenAI's reset headers have, e.g. "6m0s", "1s", "17ms"."""
+    if seconds < 1:
+        return f"{ceil(seconds * 1000)}ms"
+    minutes, rest = divmod(round(seconds, 3), 60)
+    return f"{int(minutes)}m{rest:g}s" if minutes else f"{rest:g}s"
+
+
+def refused(refusal: Refusal, standing: Standing) -> PlatformError:
+    """The error for a hold that was refused: which limit, when again, and whether to try again at all."""
+    error = _error(refusal)
+    error.headers = standing_headers(standing) | dict(error.headers)
+    return error
+
+
+def _error(refusal: Refusal) -> PlatformError:
+    whose = _SCOPES.get(refusal.scope[:1], "the request")
+    match refusal.kind:
+        case "requests" | "tokens":
+            return _rate_limited(refusal, whose)
+        case "parallel":
+            message = (
+                f"Rate limit reached: {whose} may have {refusal.limit} parallel requests, and has them. "
+                "Wait for one to end."
+            )
+            return _limited(message, _PARALLEL_RETRY_SECONDS)
+        case "off":
+            return _off(refusal, whose)
+        case _:
+            return _budget(refusal, whose)
+
+
+def _rate_limited(refusal: Refusal, whose: str) -> PlatformError:
+    what = _RATES[refusal.kind]
+    if refusal.wait_us < 0:
+        message = (
+            f"Request too large: it needs more than the {refusal.limit} {what} that {whose} has in all. "
+            "Shorten the prompt or lower max_tokens."
+        )
+        error = _limited(message, None)
+        error.headers = {"x-should-retry": "false"}
+        return error
+    wait = refusal.wait_us / 1_000_000
+    message = f"Rate limit reached: {whose} has {refusal.limit} {what}. Try again in {duration(wait)}."
+    return _limited(message, wait)
+
+
+def _limited(message: str, wait: float | None) -> PlatformError:
+    return PlatformError(Reason.RATE_LIMITED, message, retry_after_seconds=wait, started=False)
+
+
+def _off(refusal: Refusal, whose: str) -> PlatformError:
+    message = f"This call is not allowed: {whose} is {refusal.limit}. Use another API key, or ask your administrator."
+    return PlatformError(Reason.INVALID_API_KEY, message, started=False)
+
+
+def _budget(refusal: Refusal, whose: str) -> PlatformError:
+    """Waiting for a window to end is nothing that a client's few retries can do: none is asked for."""
+    limit = to_dollars(int(refusal.limit))
+    reason = Reason.BUDGET_EXCEEDED
+    if refusal.kind == "request":
+        message = f"This request may cost {limit} USD at most, and would hold more. Lower max_tokens or n."
+    elif refusal.kind == "reserved":
+        message = f"Reservations of {whose} may hold {limit} USD at most. Wait for jobs to end, or raise the cap."
+    elif refusal.kind == "held":
+        message = (
+            f"The budget of {whose} ({limit} USD, {refusal.duration}) is held by calls that are running. What they do "
+            "not use is free again when they end."
+        )
+    else:
+        if refusal.duration == "total" and refusal.scope[:1] != "s":
+            reason = Reason.INSUFFICIENT_QUOTA
+        message = f"The budget of {whose} ({limit} USD, {refusal.duration}) does not cover this call. {_again(refusal)}"
+    return PlatformError(reason, message, started=False, headers={"x-should-retry": "false"})
+
+
+def _again(refusal: Refusal) -> str:
+    if refusal.wait_us < 0:
+        return "It does not come back by itself: ask your administrator to raise it."
+    return f"It begins anew in {duration(ceil(refusal.wait_us / 1_000_000))}."

@@ -1,0 +1,204 @@
+"""One call's money: held before a worker is asked, extended while the answer runs, settled when it is over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from libs.clock import Clock
+from libs.errors import PlatformError, Reason
+from services.gateway.domain.accounts.records import Price
+from services.gateway.domain.ledger.estimate import OutputEstimates
+from services.gateway.domain.ledger.payable import payable, prompt_estimate, step_of
+from services.gateway.domain.ledger.pricing import more, most, used
+from services.gateway.domain.ledger.types import Ask, End, Progress, Settlement, Standing, UsageMeta
+from services.gateway.domain.record import CallRecord
+from services.gateway.domain.turns import ChatRequest, Principal
+from services.gateway.domain.work import Work
+from services.gateway.metrics import LedgerMetrics
+from services.gateway.ports import Ledger, PriceBook
+
+# A further hold is asked for when so few tokens per choice are left of the last one: time for the store to answer.
+LOW_TOKENS = 16
+EXTENSION_TOKENS_MIN = 64
+# How long a stream waits for a store that must say whether it may go on.
+UNDECIDED_SECONDS = 1.0
+_RETRY_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Charges:
+    """What every charge works with; one object per process."""
+
+    ledger: Ledger
+    prices: PriceBook
+    estimates: OutputEstimates
+    clock: Clock
+    metrics: LedgerMetrics
+
+    def price_of(self, work: Work) -> Price:
+        """The price of the model that answers; raises PRICE_UNKNOWN: what has no price is not sold."""
+        price = self.prices.find(work.info.name, work.info.model)
+        if price is None:
+            message = (
+                f"The model '{work.info.name}' has no price, so it cannot be called. "
+                "An administrator sets one: PUT /v1/admin/prices, or `prices` in the gateway's settings."
+            )
+            raise PlatformError(Reason.PRICE_UNKNOWN, message, started=False, param="model")
+        return price
+
+
+class Charge:
+    """The account of one call. `room` output tokens may be delivered in all; `truncated` says why it ended sooner."""
+
+    __slots__ = (
+        "_ask", "_bound", "_charges", "_kind", "_low", "_record", "_refused", "_used_now", "room", "standing",
+        "truncated",
+    )  # fmt: skip
+
+    def __init__(self, charges: Charges, record: CallRecord, used_now: Callable[[], tuple[int, int, int]]) -> None:
+        """`used_now`: prompt, cached and completion tokens of the running call."""
+        self._charges = charges
+        self._record = record
+        self._used_now = used_now
+        self._ask: Ask | None = None
+        self._kind = ("", "", "")
+        self._bound = self._low = self.room = 0
+        self._refused = False
+        self.standing = Standing()
+        self.truncated = ""
+
+    async def open(self, request: ChatRequest, principal: Principal, work: Work) -> None:
+        """Holds what the call is expected to cost. Raises PlatformError: nothing was started.
+
+        Called again when another model is to answer: that is held anew, at its price.
+        """
+        price, n = self._charges.price_of(work), max(1, request.sampling.n)
+        request_id = work.request_id
+        if self._ask is not None:
+            self._charges.ledger.settle(self._ask, Settlement(self._ask.tenant, self._ask.request_id, End.REFUNDED))
+            request_id = f"{work.request_id}~{self._record.variants}"
+        self._record.variants += 1
+        self._kind = (principal.key_id, work.info.name, step_of(request))
+        self._bound, self._low = max(1, work.max_tokens) * n, LOW_TOKENS * n
+        tokens = self._charges.estimates.tokens(self._kind, self._bound) if work.prompt is not None else self._bound
+        prompt = work.prompt_tokens or prompt_estimate(request)
+        meta = _meta(request, principal, work, price)
+        self._ask = Ask(
+            tenant=principal.tenant,
+            request_id=request_id,
+            scopes=_scopes(request, principal),
+            amount=most(price, prompt, tokens),
+            tokens=prompt + tokens,
+            meta=meta,
+            prompt=used(meta, prompt, 0, 0),
+        )
+        reply = await self._charges.ledger.hold(self._ask, self.progress)
+        self.standing, self.room = reply.standing, max(tokens, reply.tokens - prompt)
+
+    @property
+    def low(self) -> int:
+        """Below so many tokens of room a further hold is due; 0 when all that the call may produce is held."""
+        return self._low if self.room < self._bound else 0
+
+    def progress(self) -> Progress:
+        """What the call has used by now."""
+        return self._used(*self._used_now())
+
+    def _used(self, prompt: int, cached: int, completion: int, reasoning: int = 0) -> Progress:
+        assert self._ask is not None  # noqa: S101 - opened before anything is used
+        return used(self._ask.meta, prompt or self._ask.prompt.prompt_tokens, cached, completion, reasoning)
+
+    async def make_room(self, delivered: int, needed: int) -> int:
+        """Output tokens that may be delivered in all, after a further hold where `delivered` and `needed` more want it.
+
+        When no further hold can be had and the room does not suffice, `truncated` says why.
+        """
+        missing = delivered + needed - self.room
+        if missing > 0 or (not self._refused and self.room - delivered - needed < self.low):
+            await self._extend(max(missing, 0))
+        return self.room
+
+    async def _extend(self, missing: int) -> None:
+        usual = max(EXTENSION_TOKENS_MIN, self.room // 2, missing)
+        if await self._ask_for(usual, must=missing > 0):
+            return
+        self._refused = True
+        if missing and not (missing < usual and await self._ask_for(missing, must=True)):
+            self.truncated = self.truncated or "budget"
+
+    async def _ask_for(self, tokens: int, *, must: bool) -> bool:
+        """Holds for so many more tokens; a store that is away decides nothing, and is asked again for a while."""
+        tokens = min(tokens, self._bound - self.room)
+        if tokens <= 0:
+            return False
+        ask, clock = self._ask, self._charges.clock
+        assert ask is not None  # noqa: S101 - opened before anything is delivered
+        until = clock.monotonic() + (UNDECIDED_SECONDS if must else 0.0)
+        while True:
+            try:
+                granted = await self._charges.ledger.extend(ask, more(ask.meta, tokens), tokens, self.progress())
+            except PlatformError:
+                if clock.monotonic() < until:
+                    await clock.sleep(_RETRY_SECONDS)
+                    continue
+                if must:
+                    self.truncated = "store_unavailable"
+                return False
+            if granted:
+                self.room += tokens
+            return granted
+
+    def cost(self) -> int:
+        """What the customer pays for the call as its record stands."""
+        record = self._record
+        if self._ask is None or not payable(record):
+            return 0
+        return self._used(record.prompt_tokens, record.cached_tokens, record.completion_tokens).cost
+
+    def end(self, reasoning_tokens: int) -> None:
+        """Settles or refunds. The record is complete; a repeat does nothing."""
+        ask = self._ask
+        if ask is None:
+            return
+        record, ledger = self._record, self._charges.ledger
+        record.truncated = self.truncated
+        if self.truncated:
+            self._charges.metrics.truncated()
+        if not payable(record):
+            ledger.settle(ask, Settlement(ask.tenant, ask.request_id, End.REFUNDED))
+            return
+        progress = self._used(record.prompt_tokens, record.cached_tokens, record.completion_tokens, reasoning_tokens)
+        record.cost = progress.cost
+        platform = used(ask.meta, record.reprefill_tokens, 0, 0).cost
+        ledger.settle(ask, Settlement(ask.tenant, ask.request_id, End.SETTLED, progress, platform))
+        if not record.error:
+            self._charges.estimates.learn(self._kind, record.completion_tokens)
+
+
+def _scopes(request: ChatRequest, principal: Principal) -> tuple[str, ...]:
+    """From the widest on; a session tree counts as one."""
+    scopes = ["t"]
+    if principal.account_user:
+        scopes.append(f"u:{principal.account_user}")
+    scopes.append(f"k:{principal.key_id}")
+    session = request.session
+    if session.explicit:
+        scopes.append(f"s:{session.root or session.explicit}")
+    return tuple(scopes)
+
+
+def _meta(request: ChatRequest, principal: Principal, work: Work, price: Price) -> UsageMeta:
+    session = request.session
+    return UsageMeta(
+        key=principal.key_id,
+        user=principal.account_user,
+        end_user=request.user,
+        model=work.info.name,
+        session=session.explicit,
+        root_session=session.root if session.explicit else "",
+        tags={**request.metadata, **dict(principal.tags)},
+        input_price=price.input_nanodollars,
+        cached_price=min(price.cached_nanodollars, price.input_nanodollars),
+        output_price=price.output_nanodollars,
+    )

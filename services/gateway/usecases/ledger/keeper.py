@@ -1,0 +1,224 @@
+"""Keeps this gateway's holds: renews their leases, and sees to it that every end reaches the store.
+
+What was held or ended is remembered until the store has it for sure, and declared again where it may have lost it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from libs.clock import Clock
+from libs.errors import PlatformError, Reason
+from libs.telemetry import get_logger
+from services.gateway.domain.ledger.told import refused
+from services.gateway.domain.ledger.types import Ask, End, HoldReply, Outcome, Progress, Settlement
+from services.gateway.metrics import LedgerMetrics
+from services.gateway.ports import Census, Holds
+from services.gateway.usecases.ledger.lives import Lives
+
+_log = get_logger("gateway.ledger")
+_BATCH = 200
+_RETRY_SECONDS = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class KeeperLimits:
+    """Times in seconds. `lease` as the store has it; holds are renewed three times in a lease.
+
+    `sure`: an acknowledged end may be lost for so long, by a store that syncs every second. `give_up`: the store
+    remembers ended holds for an hour; an end that could not be told for so long was charged when its lease ended.
+    """
+
+    lease: float = 15.0
+    sure: float = 3.0
+    barrier: float = 3.0
+    give_up: float = 3000.0
+
+
+@dataclass(slots=True)
+class _Live:
+    """A running hold. `ask` has its present amount."""
+
+    ask: Ask
+    at_us: int
+    progress: Callable[[], Progress]
+    renewed_at: float
+    ended: bool = False
+
+
+@dataclass(slots=True)
+class _Ended:
+    """The end of a hold on its way to the store."""
+
+    ask: Ask
+    at_us: int
+    settlement: Settlement
+    at: float
+
+
+class LedgerKeeper:
+    """See ports.Ledger. `run` and `lives.follow` must run beside it."""
+
+    def __init__(
+        self, holds: Holds, census: Census, clock: Clock, name: str, limits: KeeperLimits, metrics: LedgerMetrics
+    ) -> None:
+        self._holds = holds
+        self._clock = clock
+        self._limits = limits
+        self._metrics = metrics
+        self._live: dict[str, _Live] = {}
+        self._ending: OrderedDict[str, _Ended] = OrderedDict()
+        self._recent: deque[_Ended] = deque()
+        self._work = asyncio.Event()
+        barrier, gap = limits.barrier, limits.lease / 3
+        self.lives = Lives(census, clock, name, self._declare, barrier_seconds=barrier, gap_seconds=gap)
+        metrics.watch(lambda: len(self._live), lambda: len(self._ending))
+
+    async def hold(self, ask: Ask, progress: Callable[[], Progress]) -> HoldReply:
+        """See ports.Ledger."""
+        life = self.lives.name()
+        try:
+            reply = await self._holds.hold(life, ask, expire=self.may_expire())
+        except (PlatformError, asyncio.CancelledError):
+            # It may have been held all the same.
+            self._end(_Ended(ask, 0, Settlement(ask.tenant, ask.request_id, End.REFUNDED), self._clock.monotonic()))
+            self._metrics.held("unavailable")
+            raise
+        self._metrics.held(reply.outcome.value if reply.refusal is None else reply.refusal.kind)
+        if reply.outcome is Outcome.LIFE:
+            self.lives.over()
+            life = self.lives.name()  # raises
+        if reply.refusal is not None:
+            raise refused(reply.refusal, reply.standing)
+        if reply.outcome is Outcome.ENDED:
+            raise PlatformError(Reason.CONFLICT, "This request has ended and was charged already.", started=False)
+        held = replace(ask, amount=reply.amount, tokens=reply.tokens)
+        self._live[ask.request_id] = _Live(held, reply.at_us, progress, self._clock.monotonic())
+        return reply
+
+    async def extend(self, ask: Ask, amount: int, tokens: int, progress: Progress) -> bool:
+        """See ports.Ledger."""
+        live = self._live.get(ask.request_id)
+        if live is None or live.ended:
+            return False
+        outcome = await self._holds.extend(self.lives.name(), live.ask, amount, tokens, progress)
+        if outcome is Outcome.OK:
+            live.ask = replace(live.ask, amount=live.ask.amount + amount, tokens=live.ask.tokens + tokens)
+            live.renewed_at = self._clock.monotonic()
+            return True
+        self._note(live, outcome)
+        if outcome in (Outcome.LIFE, Outcome.UNKNOWN):
+            self.lives.name()  # raises: it is being declared again
+        return False
+
+    def settle(self, ask: Ask, settlement: Settlement) -> None:
+        """See ports.Ledger."""
+        live = self._live.pop(ask.request_id, None)
+        if live is not None:
+            self._end(_Ended(live.ask, live.at_us, settlement, self._clock.monotonic()))
+
+    def may_expire(self) -> bool:
+        """Whether holds that look overdue are: their gateways have had a whole lease to renew them."""
+        return self.lives.open and self.lives.contact_seconds() >= self._limits.lease
+
+    async def run(self) -> None:
+        """For ever: tells the store of ends, and renews leases."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._tell_ends())
+            group.create_task(self._renew())
+
+    async def close(self, seconds: float) -> None:
+        """Tells the store of what has ended, for so long at most. What is left expires at what the workers sent."""
+        until = self._clock.monotonic() + seconds
+        while self._ending and self._clock.monotonic() < until:
+            await self._tell(list(self._ending.values())[:_BATCH])
+        if self._ending:
+            _log.error("ledger: ends not told", calls=len(self._ending), what="charged when their lease ends")
+
+    def _note(self, live: _Live, outcome: Outcome) -> None:
+        """What an answer about a running hold means for it."""
+        if outcome is Outcome.ENDED:
+            live.ended = True
+        elif outcome in (Outcome.LIFE, Outcome.UNKNOWN):
+            self.lives.over()
+
+    def _end(self, ended: _Ended) -> None:
+        self._ending[ended.ask.request_id] = ended
+        self._work.set()
+
+    async def _tell_ends(self) -> None:
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            while self._ending:
+                if not await self._tell(list(self._ending.values())[:_BATCH]):
+                    await self._clock.sleep(_RETRY_SECONDS)
+
+    async def _tell(self, ends: list[_Ended]) -> bool:
+        """Tells the store of some ends; False when it does not answer."""
+        try:
+            outcomes = await self._holds.settle([ended.settlement for ended in ends])
+        except PlatformError:
+            outcomes = [None] * len(ends)
+        now = self._clock.monotonic()
+        for ended, outcome in zip(ends, outcomes, strict=True):
+            if outcome is Outcome.UNKNOWN:
+                # A life that never heard of it: the hold is declared first, then its end.
+                await self._declare_ended(ended)
+            elif outcome is not None:
+                self._told(ended, now)
+            elif now - ended.at > self._limits.give_up:
+                del self._ending[ended.ask.request_id]
+                _log.error("ledger: end not told", request_id=ended.ask.request_id, why="the store was away too long")
+        return None not in outcomes
+
+    def _told(self, ended: _Ended, now: float) -> None:
+        self._ending.pop(ended.ask.request_id, None)
+        self._metrics.ended(ended.settlement.end.value)
+        if ended.settlement.end is not End.REFUNDED:
+            self._recent.append(replace(ended, at=now))
+        while self._recent and now - self._recent[0].at > self._limits.sure:
+            self._recent.popleft()
+
+    async def _declare_ended(self, ended: _Ended) -> None:
+        try:
+            life = self.lives.name()
+            await self._holds.redeclare(life, ended.ask, ended.at_us, ended.settlement.progress)
+        except PlatformError:
+            await self._clock.sleep(_RETRY_SECONDS)
+
+    async def _declare(self, life: str) -> None:
+        """Declares running holds, and the ends that a store may have lost; see Lives."""
+        now = self._clock.monotonic()
+        recent = [ended for ended in self._recent if now - ended.at <= self._limits.sure]
+        for live in list(self._live.values()):
+            outcome = await self._holds.redeclare(life, live.ask, live.at_us, live.progress())
+            if outcome is Outcome.ENDED:
+                live.ended = True
+        for ended in recent:
+            await self._holds.redeclare(life, ended.ask, ended.at_us, ended.settlement.progress)
+            self._end(ended)
+        if self._live or recent:
+            _log.info("ledger declared anew", life=life, running=len(self._live), ended=len(recent))
+
+    async def _renew(self) -> None:
+        every = self._limits.lease / 3
+        while True:
+            await self._clock.sleep(every / 5)
+            due = self._clock.monotonic() - every
+            late = [live for live in self._live.values() if live.renewed_at <= due and not live.ended]
+            for at in range(0, len(late), _BATCH):
+                await asyncio.gather(*(self._renew_one(live) for live in late[at : at + _BATCH]))
+
+    async def _renew_one(self, live: _Live) -> None:
+        if not self.lives.open:
+            return
+        try:
+            outcome = await self._holds.extend(self.lives.name(), live.ask, 0, 0, live.progress())
+        except PlatformError:
+            return  # the store is away; the next round is soon
+        live.renewed_at = self._clock.monotonic()
+        self._note(live, outcome)

@@ -1,0 +1,95 @@
+"""Ends holds whose gateway is gone: at what the workers say they sent, else at the last progress that was reported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from libs.clock import Clock
+from libs.errors import PlatformError
+from libs.telemetry import get_logger
+from services.gateway.domain.ledger.pricing import used
+from services.gateway.domain.ledger.types import End, Overdue, Progress
+from services.gateway.domain.sent import Sent
+from services.gateway.metrics import LedgerMetrics
+from services.gateway.ports import Leases, Outbox
+from services.gateway.ports.sent import SentCounts
+
+_BATCH = 200
+_NOTHING = (End.REFUNDED, Progress())
+_log = get_logger("gateway.ledger")
+
+
+@dataclass(frozen=True, slots=True)
+class SweepTimes:
+    """Seconds between two looks, and between two lists of tenants."""
+
+    every: float = 1.0
+    tenants_every: float = 15.0
+
+
+class Sweeper:
+    """Every gateway runs one; each hold is ended once, whoever comes first."""
+
+    def __init__(
+        self,
+        leases: Leases,
+        outbox: Outbox,
+        sent: SentCounts,
+        clock: Clock,
+        times: SweepTimes,
+        may_expire: Callable[[], bool],
+        metrics: LedgerMetrics,
+    ) -> None:
+        self._leases = leases
+        self._outbox = outbox
+        self._sent = sent
+        self._clock = clock
+        self._times = times
+        self._may_expire = may_expire
+        self._metrics = metrics
+        self._tenants: Sequence[str] = ()
+
+    async def run(self) -> None:
+        """For ever."""
+        listed_at = float("-inf")
+        while True:
+            await self._clock.sleep(self._times.every)
+            if not self._may_expire():
+                continue
+            try:
+                if self._clock.monotonic() - listed_at >= self._times.tenants_every:
+                    self._tenants, listed_at = await self._outbox.tenants(), self._clock.monotonic()
+                for tenant in self._tenants:
+                    await self.sweep(tenant)
+            except PlatformError:
+                continue  # the store is away; nothing is lost by waiting
+
+    async def sweep(self, tenant: str) -> int:
+        """Ends what is overdue of a tenant; how many. Raises STORE_UNAVAILABLE."""
+        overdue = await self._leases.overdue(tenant, _BATCH)
+        if not overdue:
+            return 0
+        answer = await self._sent.ask([hold.request_id.partition("~")[0] for hold in overdue])
+        ended = 0
+        if answer.complete:
+            for hold in overdue:
+                sent = answer.sent.get(hold.request_id.partition("~")[0])
+                if sent is not None or hold.age_us < answer.covers_seconds * 1_000_000:
+                    ended += await self._end(tenant, hold, sent)
+        # What nobody could say for the length of the grace ends at what was reported.
+        ended += await self._leases.expire(tenant, _BATCH)
+        if ended:
+            self._metrics.ended(End.EXPIRED.value, ended)
+            _log.warning("ledger: holds expired", tenant=tenant, calls=ended, why="their gateway is gone")
+        return ended
+
+    async def _end(self, tenant: str, hold: Overdue, sent: Sent | None) -> bool:
+        if sent is None:
+            # It has never reached a worker, but where a worker is lost too that it had reached.
+            reached = hold.progress.completion_tokens > 0
+            return await self._leases.end(tenant, hold, *((End.EXPIRED, hold.progress) if reached else _NOTHING))
+        if sent.running:
+            return False  # more may come; it is asked again
+        progress = used(hold.meta, sent.prompt_tokens, sent.cached_tokens, sent.completion_tokens)
+        return await self._leases.end(tenant, hold, End.EXPIRED, progress)
