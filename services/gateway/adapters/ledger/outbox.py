@@ -13,6 +13,7 @@ from services.gateway.adapters.ledger.library import LEDGER, prefix_of
 from services.gateway.domain.accounts.records import PLATFORM
 from services.gateway.domain.ledger.types import OutboxEntry, UsageMeta
 
+_SUM_BATCH = 1000
 _meta = msgspec.msgpack.Decoder(UsageMeta)
 
 
@@ -39,7 +40,9 @@ class ValkeyOutbox:
         return found.decode() if found else ""
 
     async def advance(self, tenant: str, upto: str, *, trim: bool) -> None:
-        """See ports.Outbox. What is not in the sums by day yet is kept, trim or not."""
+        """See ports.Outbox. What is trimmed is in the sums by day."""
+        while trim and await self._valkey.call(LEDGER, "sum", [prefix_of(tenant)], [_SUM_BATCH]):
+            pass
         await self._valkey.call(LEDGER, "advance", [prefix_of(tenant)], [upto, int(trim)])
 
     async def lease(self, tenant: str, holder: str, seconds: float) -> bool:
