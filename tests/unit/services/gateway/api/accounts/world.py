@@ -8,19 +8,19 @@ from functools import partial
 
 import httpx
 
-from libs.errors import PlatformError, Reason
 from libs.telemetry.metrics import Registry
 from libs.testing.clock import FakeClock
 from services.gateway.adapters.accounts.memory import MemoryAccounts
 from services.gateway.api.accounts.desk import desk_over
 from services.gateway.api.accounts.routes import add_account_routes
 from services.gateway.api.admin import admin_app
+from services.gateway.api.litellm.routes import add_litellm_routes
 from services.gateway.api.testing import ScriptedPipeline
 from services.gateway.domain.accounts.records import Role
 from services.gateway.domain.accounts.spend import BudgetState, ScopeSpend
-from services.gateway.domain.auth import hash_key, refusal
 from services.gateway.domain.turns import Principal
 from services.gateway.usecases.accounts import KeySecrets, KeySpec, LimitsSpec, TenantSpec, UserSpec, accounts_over
+from services.gateway.usecases.accounts.authenticator import KeyAuthenticator
 
 PEPPER = b"pepper"
 INSTALL = Principal("acme", "install", role=Role.ADMIN)
@@ -71,7 +71,7 @@ class MemorySpend:
 
 @dataclass
 class Door:
-    """The authenticator without its cache."""
+    """The real authenticator without its memory: each call is looked up, so no test waits for news to arrive."""
 
     store: MemoryAccounts
     clock: FakeClock
@@ -80,13 +80,7 @@ class Door:
         return None
 
     async def authenticate(self, presented):
-        key = await self.store.find_key(hash_key(PEPPER, presented)) if presented else None
-        if key is None or key.blocked or (key.expires_at is not None and key.expires_at <= self.clock.unix()):
-            raise refusal(presented)
-        if key.hmac != hash_key(PEPPER, presented) and key.previous_until <= self.clock.unix():
-            raise refusal(presented)
-        models = frozenset(key.limits.models) or None
-        return Principal(key.tenant, key.id, key.user, key.role, models)
+        return await KeyAuthenticator(self.store, self.clock, PEPPER).authenticate(presented)
 
 
 class World:
@@ -105,7 +99,10 @@ class World:
     @property
     def extend(self):
         """What `admin_app` takes to have the routes."""
-        return [partial(add_account_routes, desk=self.desk, door=self.door)]
+        return [
+            partial(add_account_routes, desk=self.desk, door=self.door),
+            partial(add_litellm_routes, desk=self.desk, door=self.door),
+        ]
 
     def app(self):
         return admin_app(ScriptedPipeline(), self.door, Registry(), created=1, version="0", extend=self.extend)
@@ -133,10 +130,6 @@ class World:
         self.ids[name] = key.id
         return key
 
-    def principal(self, name):
-        key = next(key for key in self.store._keys() if key.id == self.ids[name])
-        return Principal(key.tenant, key.id, key.user, key.role, frozenset(key.limits.models) or None)
-
     @asynccontextmanager
     async def client(self, name=None):
         """An HTTP client on the application, with that key."""
@@ -148,7 +141,3 @@ class World:
     async def call(self, name, method, path, body=None, **more):
         async with self.client(name) as client:
             return await client.request(method, path, json=body, **more)
-
-
-def reason_of(error: PlatformError) -> Reason:
-    return error.reason
