@@ -39,6 +39,14 @@ class Transports(_Group):
     inference: Transport = "trunk"
 
 
+class Price(_Group):
+    """What calls of a model cost in the books, in dollars per million tokens: decimals, best in quotes."""
+
+    input: str = "0.10"
+    cached: str = "0.01"
+    output: str = "0.40"
+
+
 class Worker(_Group):
     """One inference process."""
 
@@ -50,6 +58,9 @@ class Worker(_Group):
     # Directory of the model (safetensors, tokenizer). Empty = the bundled model; upstream engines need none.
     path: Path | None = None
     pools: tuple[str, ...] = POOLS
+    # Of the model; the first worker of a model says it, prices set over the admin API win. Empty = a small one for own
+    # engines. An upstream's calls cost real money: without a price they are refused.
+    price: Price | None = None
     # Cores that the engine's threads are bound to, such as "0" or "0-3". Empty = the next free core for vLLM.
     cores: str = Field(default="", pattern=r"^[0-9,-]*$")
     # Settings of services/inference/settings.py, nested as in its YAML file.
@@ -112,6 +123,16 @@ class Config(_Group):
     def layout(self) -> Layout:
         """Files and directories."""
         return Layout(self.state_dir)
+
+    @property
+    def prices(self) -> dict[str, Price]:
+        """Price by model."""
+        found: dict[str, Price] = {}
+        for worker in self.workers:
+            price = worker.price or (None if worker.engine == "upstream" else Price())
+            if price is not None:
+                found.setdefault(worker.model, price)
+        return found
 
     @property
     def worker_names(self) -> list[str]:

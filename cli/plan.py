@@ -64,11 +64,26 @@ def _gateway(config: Config) -> ProcessSpec:
         *("--router.address", f"127.0.0.1:{config.ports.router}"),
         *("--router.transport", config.transports.router, "--inference.transport", config.transports.inference),
         *_store_flags(config),
+        *("--prices", _prices(config)),
         *("--keys_file", str(layout.keys_file), "--pepper_file", str(layout.pepper_file)),
         *(("--anonymous", "true") if config.anonymous else ()),
     )
     probe = http_probe(f"http://127.0.0.1:{port}/healthz")
     return _service(config, "gateway", "gateway", flags, config.services.gateway, port, probe)
+
+
+def _prices(config: Config) -> str:
+    return json.dumps(
+        [
+            {
+                "model": model,
+                "input_usd_per_million": price.input,
+                "cached_usd_per_million": price.cached,
+                "output_usd_per_million": price.output,
+            }
+            for model, price in config.prices.items()
+        ]
+    )
 
 
 def _workers(config: Config) -> list[ProcessSpec]:

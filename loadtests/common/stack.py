@@ -21,6 +21,17 @@ from services.gateway.domain.accounts.records import Role
 REPO = Path(__file__).resolve().parents[2]
 MODEL = REPO / ".headrace/models/smollm2-135m-instruct"
 MODEL_NAME = "smollm2-135m-instruct"
+# A nano-dollar per token: what is charged is what was counted.
+PRICES = json.dumps(
+    [
+        {
+            "model": MODEL_NAME,
+            "input_usd_per_million": "0.001",
+            "cached_usd_per_million": "0.001",
+            "output_usd_per_million": "0.001",
+        }
+    ]
+)
 
 
 @dataclass
@@ -132,7 +143,7 @@ class Stack:
                 "--keys_file",
                 str(self.directory / "keys.json"),
             ),
-            *("--pepper_file", str(self.directory / "pepper")),
+            *("--pepper_file", str(self.directory / "pepper"), "--prices", PRICES),
         ]
 
     def start_worker(self, index: int) -> None:
