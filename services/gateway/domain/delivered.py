@@ -9,6 +9,8 @@ from headrace.inference.v1.inference_pb2 import CHANNEL_REASONING, FINISH_REASON
 
 from services.gateway.domain.work import ChoiceResume
 
+# By number: FINISH_REASON_STOP reads "stop"; what is no reason reads "".
+_FINISHES = ("", "stop", "length", "tool_calls", "content_filter")
 # More tokens than any answer has.
 UNBOUNDED = 2**62
 
@@ -20,13 +22,14 @@ class HoleError(Exception):
 class _Choice:
     """Tokens and characters of one choice."""
 
-    __slots__ = ("finished", "reasoning", "text", "tokens")
+    __slots__ = ("finish", "finished", "reasoning", "text", "tokens")
 
     def __init__(self) -> None:
         self.tokens: array[int] = array("I")
         self.text = 0
         self.reasoning = 0
         self.finished = False
+        self.finish = 0
 
 
 class Delivered:
@@ -83,7 +86,7 @@ class Delivered:
             if text := response.text:
                 self._count_text(choice, response, len(text))
             if response.finish and not choice.finished:
-                choice.finished = True
+                choice.finished, choice.finish = True, response.finish
                 self.unfinished -= 1
             if choice.finished or self._awaits_usage or not tokens:
                 self._read_usage(response)
@@ -137,9 +140,15 @@ class Delivered:
             if not choice.finished
         ]
         for end in ends:
-            self._choices[end.choice].finished = True
+            choice = self._choices[end.choice]
+            choice.finished, choice.finish = True, end.finish
         self.unfinished = 0
         return ends
+
+    @property
+    def finishes(self) -> tuple[str, ...]:
+        """Per choice why it ended: "stop", "length", "tool_calls", "content_filter", "" = it has not."""
+        return tuple([_FINISHES[choice.finish] for choice in self._choices])
 
     @property
     def tokens(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from services.gateway.domain.attempts import PastAttempt
+from services.gateway.domain.turns import ChatRequest, Principal
 
 
 @dataclass(slots=True)
@@ -29,6 +30,7 @@ class CallRecord:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
+    reasoning_tokens: int = 0
     reprefill_tokens: int = 0
     stale_deltas: int = 0
     # In the gateway's own queue, because every worker was full.
@@ -40,4 +42,9 @@ class CallRecord:
     # Nano-dollars that the customer pays.
     cost: int = 0
     truncated: str = ""
+    # Per choice "stop", "length", "tool_calls" or "content_filter"; "" = it has none.
+    finishes: tuple[str, ...] = ()
     error: str = ""
+    # Who asked for what, for observers that keep an account of it: never for logs, spans or metrics.
+    principal: Principal | None = None
+    request: ChatRequest | None = None

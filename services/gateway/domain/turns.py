@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from services.gateway.domain.accounts.records import RecordPolicy
 from services.gateway.domain.accounts.records import Role as AccountRole
+
+_ALL_RECORDS = RecordPolicy()
 
 
 class Role(StrEnum):
@@ -122,7 +125,7 @@ class Principal:
     """Who calls: a key of a tenant. `key_id` is not secret. Sessions are bound to (tenant, key_id, user).
 
     `account_user` is the user that the key belongs to, "" = none. `models` are those the key may name, None = all.
-    `tags` flow into usage; `priority` orders waiting calls, higher first.
+    `tags` flow into usage; `priority` orders waiting calls, higher first; `records` says what is kept of requests.
     """
 
     tenant: str
@@ -132,3 +135,4 @@ class Principal:
     models: frozenset[str] | None = None
     tags: tuple[tuple[str, str], ...] = ()
     priority: int = 0
+    records: RecordPolicy = _ALL_RECORDS

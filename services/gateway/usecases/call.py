@@ -22,6 +22,7 @@ from services.gateway.usecases.deadline import Deadline
 from services.gateway.usecases.ledger.charge import Charge, Charges
 from services.gateway.usecases.prepare import Preparer
 from services.gateway.usecases.sessions import OpenSession, SessionGuard
+from services.gateway.usecases.taken_up import TakenUp
 from services.gateway.usecases.variants import Variants
 
 # Hears what is left of the limits once the call's price is held.
@@ -90,6 +91,8 @@ class Call:
             session_source=source,
             started_at=services.clock.monotonic(),
             streamed=request.streamed,
+            principal=principal,
+            request=request,
         )
         self.charge = Charge(services.charges, self.record, self._used_now)
         self._held = held
@@ -156,6 +159,13 @@ class Call:
                     raise self.run.nowhere(error) from error
             await self._use_variant()
 
+    def take_up(self, part: TakenUp) -> bool:
+        """Goes on with an answer that another gateway has begun; False when it cannot, and begins anew."""
+        if not self.run.take_up(part):
+            return False
+        self.record.first_delta_at = self._services.clock.monotonic()
+        return True
+
     def events(self, batch: list[GenerateResponse]) -> list[Event]:
         """The events of a batch: `Started` comes before the call's first delta. Raises INTERNAL for a hole."""
         run = self.run
@@ -177,6 +187,7 @@ class Call:
             session_source=record.session_source,
             cached_tokens=usages[0].cached_tokens if usages else 0,
             standing=self.charge.standing,
+            model_digest=run.work.info.model_digest,
         )
 
     def finish_cut(self) -> list[Event]:
@@ -240,5 +251,7 @@ class Call:
         record.prompt_tokens = self.run.work.prompt_tokens or (last.prompt_tokens if last else 0)
         record.completion_tokens = delivered.tokens or (last.completion_tokens if last else 0)
         record.cached_tokens = usages[0].cached_tokens if usages else 0
+        record.reasoning_tokens = last.reasoning_tokens if last else 0
+        record.finishes = delivered.finishes
         record.reprefill_tokens = sum(max(0, u.prompt_tokens - u.cached_tokens) for u in usages[1:])
         record.stale_deltas = self.run.stale + delivered.stale

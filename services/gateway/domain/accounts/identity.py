@@ -77,6 +77,7 @@ def _principal(key: Key, user: User | None, tenant: Tenant) -> Principal:
         models=allowed_models(*(record.limits for record in records)),
         tags=merged_tags(*(record.metadata for record in records)),
         priority=tenant.priority,
+        records=tenant.records,
     )
 
 
