@@ -1,0 +1,113 @@
+"""How a hold ends: settled, refunded or expired, and what changes when an expired call turns up after all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from services.gateway.domain.ledger.books import Books
+from services.gateway.domain.ledger.holds import OPEN, Hold, Part, lay, lay_back, less
+from services.gateway.domain.ledger.scopes import TENANT, Scope, least_room
+from services.gateway.domain.ledger.types import End, Progress
+
+
+def finish(books: Books, request_id: str, hold: Hold, end: End, used: Progress, platform: int, now: int) -> int:
+    """Ends a running hold: charges `used.cost`, frees the rest. Returns what was charged.
+
+    What is more than was held is charged in the present windows as far as every budget has room; the operator bears
+    the rest, beside `platform`.
+    """
+    scopes = books.load(hold.scopes)
+    charges, rest = lay(hold.parts, used.cost)
+    hold.borne = rest - _charge_more(scopes, hold, charges, rest, now)
+    for part, charge in zip(hold.parts, charges, strict=True):
+        part.charged = charge
+        kept = _give_back(books, part, now)
+        for at, scope in enumerate(scopes):
+            _free(scope, at, part, part.amount - kept if part.is_covered(at) else part.amount)
+    for scope in scopes:
+        scope.state.running -= 1
+        _correct_tokens(scope, hold, used, now)
+    _conclude(books, request_id, hold, end, scopes, charges, platform + hold.borne, used, now)
+    return hold.charged
+
+
+def correct(books: Books, request_id: str, hold: Hold, used: Progress, platform: int, now: int) -> int:
+    """An expired call says what it really used: more is charged as in `finish`, less goes back to where it was charged.
+
+    What the operator bore is borne anew. Returns what it is charged in all.
+    """
+    scopes, more = books.load(hold.scopes), used.cost - hold.charged
+    charges = lay_back(hold.parts, max(0, -more))
+    platform -= hold.borne
+    if more > 0:
+        platform += more - _charge_more(scopes, hold, charges, more, now)
+    told = less(used, hold.progress)
+    _conclude(books, request_id, hold, End.SETTLED, scopes, charges, platform, told, now, kind="corrected")
+    return hold.charged
+
+
+def expire_overdue(books: Books, now: int, grace_us: int, most: int) -> int:
+    """Ends what is overdue by the grace, at its last reported progress; how many."""
+    overdue = books.overdue(now - grace_us, most)
+    for request_id in overdue:
+        hold = books.holds[request_id].copy()
+        finish(books, request_id, hold, End.EXPIRED, hold.progress, 0, now)
+    return len(overdue)
+
+
+def _charge_more(scopes: Sequence[Scope], hold: Hold, charges: list[int], rest: int, now: int) -> int:
+    """Adds a part for as much of `rest` as every budget has room for; returns how much."""
+    room = least_room(scopes, now)
+    more = rest if room is None else max(0, min(rest, room))
+    if more > 0:
+        hold.parts.append(Part(0, [scope.windows_at(now) for scope in scopes]))
+        charges.append(more)
+    return more
+
+
+def _give_back(books: Books, part: Part, now: int) -> int:
+    """What was drawn and not used goes back to its reservation, if that is open; returns how much."""
+    reservation = books.reservation(part.reservation, now) if part.reservation else None
+    unused = part.amount - part.charged
+    if reservation is None or reservation.state != OPEN or unused <= 0:
+        return 0
+    reservation.left += unused
+    return unused
+
+
+def _free(scope: Scope, at: int, part: Part, freed: int) -> None:
+    scope.state.held -= freed
+    scope.state.move(part.windows[at], 0, -freed)
+    if scope.name == TENANT and part.is_covered(at):
+        scope.state.reserved -= freed
+
+
+def _correct_tokens(scope: Scope, hold: Hold, used: Progress, now: int) -> None:
+    limit = scope.bounds.tpm
+    if limit is not None:
+        scope.state.tokens.fill(limit, used.prompt_tokens + used.completion_tokens - hold.tokens, now)
+
+
+def _conclude(
+    books: Books,
+    request_id: str,
+    hold: Hold,
+    end: End,
+    scopes: Sequence[Scope],
+    charges: Sequence[int],
+    platform: int,
+    used: Progress,
+    now: int,
+    kind: str = "",
+) -> None:
+    """Charges the parts, tells of soft limits that are crossed, publishes, and remembers how the hold ended."""
+    for at, scope in enumerate(scopes):
+        for part, charge in zip(hold.parts, charges, strict=True):
+            scope.state.settled += charge
+            scope.state.move(part.windows[at], charge, 0)
+        books.publish_soft(scope, hold.meta, now)
+    books.save(scopes)
+    books.publish_charges(kind or end.value, request_id, hold, charges, platform, used, now)
+    hold.state, hold.ended_us = end.value, now
+    hold.charged += sum(charges)
+    books.holds[request_id] = hold

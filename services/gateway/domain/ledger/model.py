@@ -1,0 +1,267 @@
+"""The ledger of one tenant as a pure model: the specification of the store's functions, to the nano-dollar.
+
+Every operation takes the time as an argument, decides at once and for all scopes, or changes nothing. The store's
+functions (adapters/ledger/functions) are held to this model by random operations, crashes included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from services.gateway.domain.ledger.books import Books
+from services.gateway.domain.ledger.endings import correct, expire_overdue, finish
+from services.gateway.domain.ledger.holds import HELD, NOTHING, OPEN, RELEASED, Hold, Part, Reservation
+from services.gateway.domain.ledger.refusals import Drawn, may_grow, refusal, reservation_refusal
+from services.gateway.domain.ledger.scopes import TENANT, Scope, Starts, standing
+from services.gateway.domain.ledger.types import (
+    Ask,
+    End,
+    HoldReply,
+    OutboxEntry,
+    Outcome,
+    Overdue,
+    Progress,
+    Refusal,
+    ScopeTotals,
+    Settlement,
+)
+
+# Overdue holds that one refused call ends at most.
+EXPIRE_MOST = 100
+# What running calls hold may come back when those are gone that will never end by themselves.
+_MAY_COME_BACK = ("parallel", "held")
+
+
+class TenantLedger:
+    """Times are microseconds since the epoch, amounts nano-dollars. `books` is all that it keeps."""
+
+    def __init__(self, books: Books | None = None) -> None:
+        self.books = books or Books()
+
+    def hold(self, ask: Ask, lease_us: int, grace_us: int | None, now: int) -> HoldReply:
+        """Checks and holds for a call. A repeat changes nothing and tells what is held by then.
+
+        With a grace, holds that are overdue by more are ended where they are in the way.
+        """
+        known = self.books.hold(ask.request_id, now)
+        if known is not None:
+            outcome = Outcome.OK if known.state == HELD else Outcome.ENDED
+            told = standing(self.books.load(ask.scopes), now)
+            return HoldReply(outcome, now, told, known.amount, known.tokens)
+        scopes, drawn, no = self._check(ask, now)
+        may_help = no is not None and no.kind in _MAY_COME_BACK and grace_us is not None
+        if may_help and expire_overdue(self.books, now, grace_us or 0, EXPIRE_MOST):
+            scopes, drawn, no = self._check(ask, now)
+        if no is not None:
+            return HoldReply(Outcome.NO, now, standing(scopes, now), refusal=no)
+        self._draw(ask.reservation, drawn.amount)
+        self._take(ask, self._parts(ask, scopes, drawn, now), scopes, ask.prompt, lease_us, now)
+        return HoldReply(Outcome.OK, now, standing(scopes, now), ask.amount, ask.tokens)
+
+    def _check(self, ask: Ask, now: int) -> tuple[Sequence[Scope], Drawn, Refusal | None]:
+        scopes = self.books.load(ask.scopes)
+        drawn = self._drawn(ask, scopes, now)
+        return scopes, drawn, refusal(scopes, ask.amount, ask.tokens, drawn, now)
+
+    def _drawn(self, ask: Ask, scopes: Sequence[Scope], now: int) -> Drawn:
+        found = self.books.reservation(ask.reservation, now) if ask.reservation else None
+        if found is None or found.state != OPEN:
+            return Drawn(0, (False,) * len(scopes))
+        return Drawn(min(found.left, ask.amount), tuple(scope.name in found.windows for scope in scopes))
+
+    def _draw(self, reservation: str, amount: int) -> None:
+        if amount > 0:
+            self.books.reservations[reservation].left -= amount
+
+    def _parts(self, ask: Ask, scopes: Sequence[Scope], drawn: Drawn, now: int) -> list[Part]:
+        """What is drawn counts in the reservation's windows; the rest, or an amount of nothing, in the present ones."""
+        own = [scope.windows_at(now) for scope in scopes]
+        parts = []
+        if drawn.amount > 0:
+            windows = self.books.reservations[ask.reservation].windows
+            where = [windows.get(scope.name, own[at]) for at, scope in enumerate(scopes)]
+            parts.append(Part(drawn.amount, where, ask.reservation, drawn.covers))
+        if drawn.amount < ask.amount or drawn.amount == 0:
+            parts.append(Part(ask.amount - drawn.amount, own))
+        return parts
+
+    def _take(
+        self, ask: Ask, parts: list[Part], scopes: Sequence[Scope], progress: Progress, lease_us: int, now: int
+    ) -> None:
+        for at, scope in enumerate(scopes):
+            scope.state.running += 1
+            for part in parts:
+                if not part.is_covered(at):
+                    scope.state.held += part.amount
+                    scope.state.move(part.windows[at], 0, part.amount)
+            if scope.bounds.rpm is not None:
+                scope.state.requests.fill(scope.bounds.rpm, 1, now)
+            if scope.bounds.tpm is not None:
+                scope.state.tokens.fill(scope.bounds.tpm, ask.tokens, now)
+        self.books.save(scopes)
+        self.books.holds[ask.request_id] = Hold(
+            HELD, ask.amount, ask.tokens, now + lease_us, ask.scopes, parts, progress, ask.meta
+        )
+
+    def extend(self, request_id: str, amount: int, tokens: int, progress: Progress, lease_us: int, now: int) -> Outcome:
+        """Holds more for a running call, reports its progress, renews its lease. Refused, it still does the latter two.
+
+        A repeat holds more again: what is too much comes back when the call ends.
+        """
+        hold = self.books.hold(request_id, now)
+        if hold is None or hold.state != HELD:
+            return Outcome.UNKNOWN if hold is None else Outcome.ENDED
+        granted = amount == 0 or self._may_grow(hold, amount, tokens, now)
+        self._renew(request_id, hold, progress, now + lease_us)
+        return Outcome.OK if granted else Outcome.NO
+
+    def _may_grow(self, hold: Hold, amount: int, tokens: int, now: int) -> bool:
+        scopes = self.books.load(hold.scopes)
+        windows = _windows_to_grow(hold, scopes, now)
+        if not may_grow(hold, scopes, amount, windows, now):
+            return False
+        self._grow(hold, scopes, windows, amount, tokens, now)
+        return True
+
+    def _grow(
+        self, hold: Hold, scopes: Sequence[Scope], windows: list[Starts], amount: int, tokens: int, now: int
+    ) -> None:
+        if hold.parts[-1].reservation:
+            hold.parts.append(Part(0, windows))
+        part = hold.parts[-1]
+        part.windows = windows
+        part.amount += amount
+        for at, scope in enumerate(scopes):
+            scope.state.held += amount
+            scope.state.move(windows[at], 0, amount)
+            if scope.bounds.tpm is not None:
+                scope.state.tokens.fill(scope.bounds.tpm, tokens, now)
+        self.books.save(scopes)
+        hold.amount += amount
+        hold.tokens += tokens
+
+    def _renew(self, request_id: str, hold: Hold, progress: Progress, lease_us: int) -> None:
+        """Reports may arrive out of order: the one with more of the answer is the later one."""
+        if progress.completion_tokens >= hold.progress.completion_tokens:
+            hold.progress = progress
+        hold.lease_us = lease_us
+        self.books.holds[request_id] = hold
+
+    def settle(self, settlement: Settlement, now: int) -> tuple[Outcome, int]:
+        """Ends a call, settled or refunded; returns what it is charged in all. A repeat changes nothing.
+
+        A refund of a hold that is not there yet makes sure that it is refused when it comes. A call that has expired
+        is corrected.
+        """
+        request_id, refunded = settlement.request_id, settlement.end is End.REFUNDED
+        hold = self.books.hold(request_id, now)
+        used = NOTHING if refunded else settlement.progress
+        if hold is None:
+            if not refunded:
+                return Outcome.UNKNOWN, 0
+            self.books.holds[request_id] = Hold(End.REFUNDED.value, ended_us=now)
+            return Outcome.OK, 0
+        if hold.state == HELD:
+            cost = finish(self.books, request_id, hold, settlement.end, used, settlement.platform, now)
+        elif hold.state == End.EXPIRED:
+            cost = correct(self.books, request_id, hold, used, settlement.platform, now)
+        else:
+            cost = hold.charged
+        return Outcome.OK, cost
+
+    def redeclare(self, ask: Ask, at_us: int, progress: Progress, lease_us: int, now: int) -> Outcome:
+        """Takes up, unchecked, what an earlier life of the store had granted at `at_us`. A repeat changes nothing."""
+        hold, scopes = self.books.hold(ask.request_id, now), self.books.load(ask.scopes)
+        if hold is not None and hold.state != HELD:
+            return Outcome.ENDED
+        if hold is None:
+            own = [scope.windows_at(at_us) for scope in scopes]
+            self._take(ask, [Part(ask.amount, own)], scopes, progress, lease_us, now)
+            return Outcome.OK
+        if ask.amount > hold.amount:
+            windows = _windows_to_grow(hold, scopes, now)
+            self._grow(hold, scopes, windows, ask.amount - hold.amount, max(0, ask.tokens - hold.tokens), now)
+        self._renew(ask.request_id, hold, progress, now + lease_us)
+        return Outcome.OK
+
+    def overdue(self, limit: int, now: int) -> list[Overdue]:
+        """Holds whose lease is over, the longest overdue first."""
+        found = [(request_id, self.books.holds[request_id]) for request_id in self.books.overdue(now, limit)]
+        return [
+            Overdue(request_id, hold.lease_us, hold.meta, hold.progress)
+            for request_id, hold in found
+            if hold.meta is not None
+        ]
+
+    def end(self, overdue: Overdue, end: End, progress: Progress, now: int) -> bool:
+        """Ends one overdue hold at what the workers say; False when it was renewed or ended meanwhile."""
+        hold = self.books.hold(overdue.request_id, now)
+        if hold is None or hold.state != HELD or hold.lease_us != overdue.lease_us or hold.lease_us > now:
+            return False
+        hold.progress = NOTHING if end is End.REFUNDED else progress
+        finish(self.books, overdue.request_id, hold, end, hold.progress, 0, now)
+        return True
+
+    def expire(self, grace_us: int, limit: int, now: int) -> int:
+        """Ends what is overdue by the grace at its last reported progress; how many."""
+        return expire_overdue(self.books, now, grace_us, limit)
+
+    def reserve(self, reservation_id: str, amount: int, names: Sequence[str], now: int) -> HoldReply:
+        """Sets an amount aside, without a lease. A repeat changes nothing."""
+        scopes = self.books.load(names)
+        known = self.books.reservation(reservation_id, now)
+        if known is not None:
+            outcome = Outcome.OK if known.state == OPEN else Outcome.ENDED
+            return HoldReply(outcome, now, standing(scopes, now), known.amount)
+        no = reservation_refusal(scopes, amount, now)
+        if no is not None:
+            return HoldReply(Outcome.NO, now, standing(scopes, now), refusal=no)
+        windows = {scope.name: scope.windows_at(now) for scope in scopes}
+        kept = Reservation(OPEN, amount, amount, tuple(names), windows)
+        self._reserve(scopes, kept, amount)
+        self.books.reservations[reservation_id] = kept
+        return HoldReply(Outcome.OK, now, standing(scopes, now), amount)
+
+    def release(self, reservation_id: str, now: int) -> int:
+        """Frees what a reservation has left and returns it; holds that drew on it keep what they have."""
+        found = self.books.reservation(reservation_id, now)
+        if found is None or found.state != OPEN:
+            return 0
+        left = found.left
+        self._reserve(self.books.load(found.scopes), found, -left)
+        found.state, found.left, found.ended_us = RELEASED, 0, now
+        return left
+
+    def _reserve(self, scopes: Sequence[Scope], reservation: Reservation, difference: int) -> None:
+        for scope in scopes:
+            scope.state.held += difference
+            scope.state.move(reservation.windows[scope.name], 0, difference)
+            if scope.name == TENANT:
+                scope.state.reserved += difference
+        self.books.save(scopes)
+
+    def dump(self) -> dict[str, ScopeTotals]:
+        """Every scope that has a state."""
+        return {
+            name: ScopeTotals(
+                state.settled,
+                state.held,
+                state.running,
+                {
+                    duration: (kept.present.start, kept.present.settled, kept.present.held)
+                    for duration, kept in state.windows.items()
+                },
+            )
+            for name, state in self.books.states.items()
+        }
+
+    def outbox(self) -> Sequence[OutboxEntry]:
+        """What was decided, in order."""
+        return self.books.outbox
+
+
+def _windows_to_grow(hold: Hold, scopes: Sequence[Scope], now: int) -> list[Starts]:
+    """The windows that more of a hold counts in: its own, or the present ones if it holds nothing of its own."""
+    part = hold.parts[-1]
+    fresh = part.reservation or part.amount == 0
+    return [scope.windows_at(now) for scope in scopes] if fresh else part.windows
