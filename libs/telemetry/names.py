@@ -18,6 +18,10 @@ RESPONSE_MODEL = "gen_ai.response.model"
 FINISH_REASONS = "gen_ai.response.finish_reasons"
 INPUT_TOKENS = "gen_ai.usage.input_tokens"
 OUTPUT_TOKENS = "gen_ai.usage.output_tokens"
+# Nano-dollars that the customer pays.
+COST = "headrace.cost_nanodollars"
+# Why an answer ended before its max_tokens.
+TRUNCATED = "headrace.truncated"
 CACHED_TOKENS = "gen_ai.usage.cache_read.input_tokens"
 RPC_SYSTEM = "rpc.system"
 RPC_METHOD = "rpc.method"

@@ -23,9 +23,9 @@ class Ledger(Protocol):
     async def hold(self, ask: Ask, progress: Callable[[], Progress]) -> HoldReply:
         """Checks and holds everything, or nothing. A repeat with the same request id changes nothing.
 
-        While the call runs, its lease is renewed, with what `progress` says. Raises PlatformError: RATE_LIMITED,
-        INSUFFICIENT_QUOTA, BUDGET_EXCEEDED, INVALID_API_KEY (revoked meanwhile), CONFLICT (a hold of that id has
-        ended), or STORE_UNAVAILABLE within the store's time limit.
+        While the call runs, its lease is renewed, with what `progress` says. A hold that has ended already holds
+        nothing: the outcome is ENDED. Raises PlatformError: RATE_LIMITED, INSUFFICIENT_QUOTA, BUDGET_EXCEEDED,
+        INVALID_API_KEY (revoked meanwhile), or STORE_UNAVAILABLE within the store's time limit.
         """
         ...
 

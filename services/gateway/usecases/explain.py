@@ -65,6 +65,8 @@ def attributes(record: CallRecord) -> dict[str, Value]:
         names.INPUT_TOKENS: record.prompt_tokens,
         names.OUTPUT_TOKENS: record.completion_tokens,
         names.CACHED_TOKENS: record.cached_tokens,
+        names.COST: record.cost,
+        names.TRUNCATED: record.truncated,
     }
     if record.session:
         found[names.CONVERSATION] = record.session

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from libs.errors import PlatformError
-from libs.valkey import Valkey
+from libs.valkey import FunctionLibrary, Valkey
 from services.gateway.adapters.ledger.library import LEDGER, prefix_of
 from services.gateway.domain.ledger.types import (
     Ask,
@@ -46,13 +46,14 @@ class LeaseTimes:
 class ValkeyLedger:
     """See ports.Holds, ports.Census, ports.Leases and ports.Reservations."""
 
-    def __init__(self, valkey: Valkey, times: LeaseTimes) -> None:
+    def __init__(self, valkey: Valkey, times: LeaseTimes, library: FunctionLibrary = LEDGER) -> None:
         self._valkey = valkey
+        self._library = library
         self._lease_us = int(times.lease_seconds * 1_000_000)
         self._grace_us = int(times.grace_seconds * 1_000_000)
 
     async def _call(self, function: str, tenant: str, args: Sequence[Any]) -> Any:
-        return await self._valkey.call(LEDGER, function, [prefix_of(tenant)], args)
+        return await self._valkey.call(self._library, function, [prefix_of(tenant)], args)
 
     async def hello(self) -> str:
         """See ports.Holds."""
@@ -79,7 +80,7 @@ class ValkeyLedger:
         calls = [
             (prefix_of(s.tenant), [s.request_id, s.end.value, s.platform, *_numbers(s.progress)]) for s in settlements
         ]
-        replies = await self._valkey.call_all(LEDGER, "settle", calls)
+        replies = await self._valkey.call_all(self._library, "settle", calls)
         return [None if isinstance(reply, PlatformError) else Outcome(_unpack(reply)[0]) for reply in replies]
 
     async def redeclare(self, life: str, ask: Ask, at_us: int, progress: Progress) -> Outcome:
@@ -93,7 +94,7 @@ class ValkeyLedger:
 
     async def beat(self, name: str, declared: str) -> tuple[str, dict[str, str]]:
         """See ports.Census."""
-        found = await self._valkey.call(LEDGER, "beat", [CENSUS], [name, declared, _SILENT_US])
+        found = await self._valkey.call(self._library, "beat", [CENSUS], [name, declared, _SILENT_US])
         life, *others = [text.decode() for text in found]
         return life, dict(zip(others[::2], others[1::2], strict=True))
 
@@ -138,7 +139,9 @@ def _hold_reply(found: list[Any]) -> HoldReply:
     _, at_us, told, *rest = found
     if outcome is Outcome.NO:
         return HoldReply(outcome, at_us, _standing(*told), refusal=Refusal(*rest[0]))
-    return HoldReply(outcome, at_us, _standing(*told), *rest[:2])
+    amount, tokens, *state = rest
+    ended = End(state[0]) if outcome is Outcome.ENDED else None
+    return HoldReply(outcome, at_us, _standing(*told), amount, tokens, ended=ended)
 
 
 def _standing(*told: int) -> Standing:

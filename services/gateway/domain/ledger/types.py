@@ -107,9 +107,20 @@ class Refusal:
     duration: str = ""
 
 
+class End(StrEnum):
+    """How a hold ended."""
+
+    SETTLED = "settled"
+    REFUNDED = "refunded"
+    EXPIRED = "expired"
+
+
 @dataclass(slots=True)
 class HoldReply:
-    """`amount` and `tokens` are held; a repeat tells what the first one holds by then. `at_us` is the store's time."""
+    """`amount` and `tokens` are held; a repeat tells what the first one holds by then. `at_us` is the store's time.
+
+    `ended`: how a hold of this id has ended, with the outcome ENDED.
+    """
 
     outcome: Outcome
     at_us: int = 0
@@ -117,14 +128,7 @@ class HoldReply:
     amount: int = 0
     tokens: int = 0
     refusal: Refusal | None = None
-
-
-class End(StrEnum):
-    """How a hold ended."""
-
-    SETTLED = "settled"
-    REFUNDED = "refunded"
-    EXPIRED = "expired"
+    ended: End | None = None
 
 
 @dataclass(slots=True)

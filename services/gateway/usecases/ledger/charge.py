@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from libs.clock import Clock
 from libs.errors import PlatformError, Reason
 from services.gateway.domain.accounts.records import Price
 from services.gateway.domain.ledger.estimate import OutputEstimates
+from services.gateway.domain.ledger.holds import again, for_model
 from services.gateway.domain.ledger.payable import payable, prompt_estimate, step_of
 from services.gateway.domain.ledger.pricing import more, most, used
-from services.gateway.domain.ledger.types import Ask, End, Progress, Settlement, Standing, UsageMeta
+from services.gateway.domain.ledger.types import (
+    Ask,
+    End,
+    HoldReply,
+    Outcome,
+    Progress,
+    Settlement,
+    Standing,
+    UsageMeta,
+)
 from services.gateway.domain.record import CallRecord
 from services.gateway.domain.turns import ChatRequest, Principal
 from services.gateway.domain.work import Work
@@ -21,6 +31,10 @@ from services.gateway.ports import Ledger, PriceBook
 # A further hold is asked for when so few tokens per choice are left of the last one: time for the store to answer.
 LOW_TOKENS = 16
 EXTENSION_TOKENS_MIN = 64
+# Of an engine that counts for itself, where the client names no bound.
+ANSWER_TOKENS_UNKNOWN = 4096
+# Holds of one request, one after another: each but the first follows a gateway that was lost.
+TRIES_MAX = 5
 # How long a stream waits for a store that must say whether it may go on.
 UNDECIDED_SECONDS = 1.0
 _RETRY_SECONDS = 0.05
@@ -52,8 +66,8 @@ class Charge:
     """The account of one call. `room` output tokens may be delivered in all; `truncated` says why it ended sooner."""
 
     __slots__ = (
-        "_ask", "_bound", "_charges", "_kind", "_low", "_record", "_refused", "_used_now", "room", "standing",
-        "truncated",
+        "_ask", "_bound", "_charges", "_expired", "_kind", "_low", "_record", "_refused", "_used_now", "room",
+        "standing", "truncated",
     )  # fmt: skip
 
     def __init__(self, charges: Charges, record: CallRecord, used_now: Callable[[], tuple[int, int, int]]) -> None:
@@ -62,6 +76,8 @@ class Charge:
         self._record = record
         self._used_now = used_now
         self._ask: Ask | None = None
+        # The hold of an earlier try whose gateway was lost: it was charged for what had been sent by then.
+        self._expired: Ask | None = None
         self._kind = ("", "", "")
         self._bound = self._low = self.room = 0
         self._refused = False
@@ -74,27 +90,46 @@ class Charge:
         Called again when another model is to answer: that is held anew, at its price.
         """
         price, n = self._charges.price_of(work), max(1, request.sampling.n)
-        request_id = work.request_id
         if self._ask is not None:
             self._charges.ledger.settle(self._ask, Settlement(self._ask.tenant, self._ask.request_id, End.REFUNDED))
-            request_id = f"{work.request_id}~{self._record.variants}"
+            self._ask = None
+        hold_name = for_model(work.request_id, self._record.variants)
         self._record.variants += 1
         self._kind = (principal.key_id, work.info.name, step_of(request))
-        self._bound, self._low = max(1, work.max_tokens) * n, LOW_TOKENS * n
+        self._bound, self._low = (work.max_tokens or ANSWER_TOKENS_UNKNOWN) * n, LOW_TOKENS * n
         tokens = self._charges.estimates.tokens(self._kind, self._bound) if work.prompt is not None else self._bound
         prompt = work.prompt_tokens or prompt_estimate(request)
         meta = _meta(request, principal, work, price)
         self._ask = Ask(
             tenant=principal.tenant,
-            request_id=request_id,
+            request_id=hold_name,
             scopes=_scopes(request, principal),
             amount=most(price, prompt, tokens),
             tokens=prompt + tokens,
             meta=meta,
             prompt=used(meta, prompt, 0, 0),
         )
-        reply = await self._charges.ledger.hold(self._ask, self.progress)
+        reply = await self._hold()
         self.standing, self.room = reply.standing, max(tokens, reply.tokens - prompt)
+
+    async def _hold(self) -> HoldReply:
+        """Holds; where a hold of this request has ended already, another one beside it."""
+        ask = self._ask
+        assert ask is not None  # noqa: S101 - just made
+        try:
+            reply = await self._charges.ledger.hold(ask, self.progress)
+            for number in range(1, TRIES_MAX):
+                if reply.outcome is not Outcome.ENDED:
+                    break
+                if reply.ended is End.EXPIRED:
+                    self._expired = ask
+                ask = replace(ask, request_id=again(ask.request_id, number))
+                reply = await self._charges.ledger.hold(ask, self.progress)
+        except BaseException:
+            self._ask = None
+            raise
+        self._ask = ask
+        return reply
 
     @property
     def low(self) -> int:
@@ -171,6 +206,10 @@ class Charge:
         progress = self._used(record.prompt_tokens, record.cached_tokens, record.completion_tokens, reasoning_tokens)
         record.cost = progress.cost
         platform = used(ask.meta, record.reprefill_tokens, 0, 0).cost
+        if self._expired is not None:
+            # What was charged then is corrected to the whole; the hold beside it has only kept the room for it.
+            ledger.settle(ask, Settlement(ask.tenant, ask.request_id, End.REFUNDED))
+            ask = self._expired
         ledger.settle(ask, Settlement(ask.tenant, ask.request_id, End.SETTLED, progress, platform))
         if not record.error:
             self._charges.estimates.learn(self._kind, record.completion_tokens)

@@ -6,12 +6,13 @@ What was held or ended is remembered until the store has it for sure, and declar
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from libs.clock import Clock
-from libs.errors import PlatformError, Reason
+from libs.errors import PlatformError
 from libs.telemetry import get_logger
 from services.gateway.domain.ledger.told import refused
 from services.gateway.domain.ledger.types import Ask, End, HoldReply, Outcome, Progress, Settlement
@@ -94,7 +95,7 @@ class LedgerKeeper:
         if reply.refusal is not None:
             raise refused(reply.refusal, reply.standing)
         if reply.outcome is Outcome.ENDED:
-            raise PlatformError(Reason.CONFLICT, "This request has ended and was charged already.", started=False)
+            return reply
         held = replace(ask, amount=reply.amount, tokens=reply.tokens)
         self._live[ask.request_id] = _Live(held, reply.at_us, progress, self._clock.monotonic())
         return reply
@@ -117,8 +118,8 @@ class LedgerKeeper:
     def settle(self, ask: Ask, settlement: Settlement) -> None:
         """See ports.Ledger."""
         live = self._live.pop(ask.request_id, None)
-        if live is not None:
-            self._end(_Ended(live.ask, live.at_us, settlement, self._clock.monotonic()))
+        held, at_us = (live.ask, live.at_us) if live is not None else (ask, 0)
+        self._end(_Ended(held, at_us, settlement, self._clock.monotonic()))
 
     def may_expire(self) -> bool:
         """Whether holds that look overdue are: their gateways have had a whole lease to renew them."""
@@ -135,6 +136,8 @@ class LedgerKeeper:
         until = self._clock.monotonic() + seconds
         while self._ending and self._clock.monotonic() < until:
             await self._tell(list(self._ending.values())[:_BATCH])
+        with contextlib.suppress(PlatformError):
+            await self.lives.leave()
         if self._ending:
             _log.error("ledger: ends not told", calls=len(self._ending), what="charged when their lease ends")
 
@@ -178,8 +181,7 @@ class LedgerKeeper:
     def _told(self, ended: _Ended, now: float) -> None:
         self._ending.pop(ended.ask.request_id, None)
         self._metrics.ended(ended.settlement.end.value)
-        if ended.settlement.end is not End.REFUNDED:
-            self._recent.append(replace(ended, at=now))
+        self._recent.append(replace(ended, at=now))
         while self._recent and now - self._recent[0].at > self._limits.sure:
             self._recent.popleft()
 
@@ -198,8 +200,10 @@ class LedgerKeeper:
             outcome = await self._holds.redeclare(life, live.ask, live.at_us, live.progress())
             if outcome is Outcome.ENDED:
                 live.ended = True
+        for ended in [*recent, *self._ending.values()]:
+            if ended.settlement.end is not End.REFUNDED:
+                await self._holds.redeclare(life, ended.ask, ended.at_us, ended.settlement.progress)
         for ended in recent:
-            await self._holds.redeclare(life, ended.ask, ended.at_us, ended.settlement.progress)
             self._end(ended)
         if self._live or recent:
             _log.info("ledger declared anew", life=life, running=len(self._live), ended=len(recent))

@@ -13,7 +13,7 @@ from libs.errors import PlatformError, Reason
 from libs.telemetry import get_logger
 from services.gateway.ports import Census
 
-BEAT_SECONDS = 1.0
+BEAT_SECONDS_MAX = 1.0
 RETRY_SECONDS = 0.1
 LOOK_SECONDS = 0.05
 _log = get_logger("gateway.ledger")
@@ -34,6 +34,7 @@ class Lives:
         self._declare = declare
         self._barrier_seconds = barrier_seconds
         self._gap_seconds = gap_seconds
+        self._beat_seconds = min(BEAT_SECONDS_MAX, gap_seconds / 3)
         self._life = ""
         self._heard_at = self._contact_since = clock.monotonic()
 
@@ -57,6 +58,10 @@ class Lives:
         """For how long the store has answered without a gap: leases that ended in a gap say nothing."""
         return self._clock.monotonic() - self._contact_since
 
+    async def leave(self) -> None:
+        """Tells that the gateway ends: nobody needs to wait for it. Raises STORE_UNAVAILABLE."""
+        await self._census.leave(self._name)
+
     async def follow(self) -> None:
         """For ever: beats, and opens again after a new life."""
         while True:
@@ -65,7 +70,7 @@ class Lives:
             except PlatformError:
                 await self._clock.sleep(RETRY_SECONDS)
                 continue
-            await self._clock.sleep(BEAT_SECONDS if self._life else LOOK_SECONDS)
+            await self._clock.sleep(self._beat_seconds if self._life else LOOK_SECONDS)
 
     async def _look(self) -> None:
         life, _ = await self._beat(self._life)

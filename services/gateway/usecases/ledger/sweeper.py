@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from libs.clock import Clock
 from libs.errors import PlatformError
 from libs.telemetry import get_logger
+from services.gateway.domain.ledger.holds import request_of
 from services.gateway.domain.ledger.pricing import used
 from services.gateway.domain.ledger.types import End, Overdue, Progress
 from services.gateway.domain.sent import Sent
@@ -70,11 +71,11 @@ class Sweeper:
         overdue = await self._leases.overdue(tenant, _BATCH)
         if not overdue:
             return 0
-        answer = await self._sent.ask([hold.request_id.partition("~")[0] for hold in overdue])
+        answer = await self._sent.ask([request_of(hold.request_id) for hold in overdue])
         ended = 0
         if answer.complete:
             for hold in overdue:
-                sent = answer.sent.get(hold.request_id.partition("~")[0])
+                sent = answer.sent.get(request_of(hold.request_id))
                 if sent is not None or hold.age_us < answer.covers_seconds * 1_000_000:
                     ended += await self._end(tenant, hold, sent)
         # What nobody could say for the length of the grace ends at what was reported.

@@ -116,6 +116,9 @@ local function current_window(st, budget, now)
   if not window then
     window = {i = start, k = anchor, s = 0, h = 0}
     st.w[duration] = window
+  elseif start == window.i then
+    -- An anchor that moved by whole windows, or a window that was rebuilt: what was spent in it stays.
+    window.k = anchor
   elseif start > window.i or window.k ~= anchor then
     local aside = window.o or {}
     if window.h > 0 then
@@ -161,6 +164,14 @@ local function windows_of(scope, now)
     if budget[2] > 0 then
       starts[budget[1]] = current_window(scope.st, budget, now).i
     end
+  end
+  return starts
+end
+
+local function windows_of_all(scopes, now)
+  local starts = {}
+  for at, scope in ipairs(scopes) do
+    starts[at] = windows_of(scope, now)
   end
   return starts
 end

@@ -1,9 +1,9 @@
 -- Holds: hold, extend, settle, refund, expire; each is one atomic call and may be repeated.
 --
 -- A hold's record: s state, a amount, t tokens, l end of the lease, sc scopes, parts, pr progress, m meta, n number of
--- its last event, c what it was charged. A part is an amount `a` with the windows `w` (per scope) that it counts in, and
--- in the end what it was charged, `c`; the part that was drawn from a reservation `r` covers the scopes `k`, the other
--- part covers all.
+-- its last event, c what it was charged, b what it cost beyond that (the operator bears it). A part is an amount `a` with
+-- the windows `w` (per scope) that it counts in, and in the end what it was charged, `c`; the part that was drawn from a
+-- reservation `r` covers the scopes `k`, the other part covers all.
 
 local NO_PROGRESS = {0, 0, 0, 0, 0}
 
@@ -140,9 +140,7 @@ end
 local function finish(prefix, id, rec, state, progress, platform, now)
   local scopes = load_scopes(prefix, rec.sc)
   local charges, rest = charges_of(rec, progress[1])
-  if rest > 0 then
-    platform = platform + charge_more(scopes, rec, charges, rest, now)
-  end
+  rec.b = rest > 0 and charge_more(scopes, rec, charges, rest, now) or 0
   local kept, cost = kept_of(prefix, rec, charges), 0
   for at, charge in ipairs(charges) do
     cost, rec.parts[at].c = cost + charge, charge
@@ -156,7 +154,7 @@ local function finish(prefix, id, rec, state, progress, platform, now)
     tell_soft_budgets(prefix, scope, now, rec.m)
     save_scope(prefix, scope)
   end
-  publish_end(prefix, id, rec, state, scopes, charges, platform, progress, now)
+  publish_end(prefix, id, rec, state, scopes, charges, platform + rec.b, progress, now)
   remember_end(prefix, id, rec, state, cost)
   return cost
 end
@@ -175,9 +173,7 @@ end
 local function correct(prefix, id, rec, progress, platform, now)
   local scopes, difference = load_scopes(prefix, rec.sc), progress[1] - rec.c
   local charges, cost = charges_back(rec, math.max(0, -difference)), rec.c
-  if difference > 0 then
-    platform = platform + charge_more(scopes, rec, charges, difference, now)
-  end
+  local borne = difference > 0 and charge_more(scopes, rec, charges, difference, now) or 0
   for _, charge in ipairs(charges) do
     cost = cost + charge
   end
@@ -192,7 +188,7 @@ local function correct(prefix, id, rec, progress, platform, now)
   for at = 2, 5 do
     told[at] = progress[at] - rec.pr[at]
   end
-  publish_end(prefix, id, rec, 'corrected', scopes, charges, platform, told, now)
+  publish_end(prefix, id, rec, 'corrected', scopes, charges, platform + borne - rec.b, told, now)
   remember_end(prefix, id, rec, 'settled', cost)
   return cost
 end
@@ -351,7 +347,7 @@ local function hold(keys, args)
   local scopes = load_scopes(prefix, names)
   local rec = load_packed(hold_key(prefix, id))
   if rec then
-    return reply(rec.s == 'held' and 'ok' or 'ended', now, standing(scopes, now), rec.a or 0, rec.t or 0)
+    return reply(rec.s == 'held' and 'ok' or 'ended', now, standing(scopes, now), rec.a or 0, rec.t or 0, rec.s)
   end
   local reservation = draw(prefix, scopes, ask)
   local no = refusal(scopes, ask, now)

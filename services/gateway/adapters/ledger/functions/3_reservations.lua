@@ -1,6 +1,7 @@
 -- Reservations: amounts set aside for jobs. They have no lease, so what they may hold in all is capped per tenant.
 --
--- A reservation's record: s state, a amount, l what is left of it, sc scopes, w windows by scope.
+-- A reservation's record: s state, a amount, l what is left of it, sc scopes, w windows by scope. The tenant's `r` is what
+-- its reservations have left and what running holds drew on them.
 
 local function change_reserved(prefix, scopes, rec, difference)
   for _, scope in ipairs(scopes) do
@@ -26,7 +27,7 @@ local function reserve(keys, args)
   local scopes, key = load_scopes(prefix, names), prefix .. ':res:' .. id
   local rec = load_packed(key)
   if rec then
-    return reply(rec.s == 'open' and 'ok' or 'ended', now, standing(scopes, now), rec.s)
+    return reply(rec.s == 'open' and 'ok' or 'ended', now, standing(scopes, now), rec.a, 0)
   end
   local cap, reserved = scopes[1].lim and scopes[1].lim.cap, scopes[1].st.r or 0
   local no
@@ -53,7 +54,7 @@ local function reserve(keys, args)
   end
   change_reserved(prefix, scopes, rec, amount)
   redis.call('SET', key, cmsgpack.pack(rec))
-  return reply('ok', now, standing(scopes, now))
+  return reply('ok', now, standing(scopes, now), amount, 0)
 end
 
 -- Frees what a reservation has left. Holds that drew on it keep what they have. args: id
