@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from services.gateway.domain.ledger.holds import HELD, NOTHING, OPEN, Hold, Part, Reservation
+from services.gateway.domain.ledger.hold_record import HELD, NOTHING, OPEN, Hold, Part, Reservation
 from services.gateway.domain.ledger.scopes import Scope, ScopeLimits, ScopeState, Starts, with_session_budget
 from services.gateway.domain.ledger.types import OutboxEntry, Progress, UsageMeta
 from services.gateway.domain.ledger.windows import BudgetLimit

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from services.gateway.domain.ledger.books import Books
-from services.gateway.domain.ledger.holds import OPEN, Hold, Part, lay, lay_back, less
+from services.gateway.domain.ledger.hold_record import OPEN, Hold, Part, lay, lay_back, tokens_beyond
 from services.gateway.domain.ledger.scopes import TENANT, Scope, least_room
 from services.gateway.domain.ledger.types import End, Progress
 
@@ -41,7 +41,7 @@ def correct(books: Books, request_id: str, hold: Hold, used: Progress, platform:
     platform -= hold.borne
     if more > 0:
         platform += more - _charge_more(scopes, hold, charges, more, now)
-    told = less(used, hold.progress)
+    told = tokens_beyond(used, hold.progress)
     _conclude(books, request_id, hold, End.SETTLED, scopes, charges, platform, told, now, kind="corrected")
     return hold.charged
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from services.gateway.domain.ledger.books import Books
 from services.gateway.domain.ledger.endings import correct, expire_overdue, finish
-from services.gateway.domain.ledger.holds import HELD, NOTHING, OPEN, RELEASED, Hold, Part, Reservation
+from services.gateway.domain.ledger.hold_record import HELD, NOTHING, OPEN, RELEASED, Hold, Part, Reservation
 from services.gateway.domain.ledger.refusals import Drawn, may_grow, refusal, reservation_refusal
 from services.gateway.domain.ledger.scopes import TENANT, Scope, Starts, standing
 from services.gateway.domain.ledger.types import (

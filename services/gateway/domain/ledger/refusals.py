@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from services.gateway.domain.ledger.buckets import Bucket, wait_us
-from services.gateway.domain.ledger.holds import Hold
+from services.gateway.domain.ledger.hold_record import Hold
 from services.gateway.domain.ledger.scopes import Scope, Starts, least_room, request_budget
 from services.gateway.domain.ledger.types import Refusal
 from services.gateway.domain.ledger.windows import BudgetLimit
