@@ -26,7 +26,7 @@ class Given(BaseModel):
 class BudgetIn(Given):
     """A ceiling per window. Passing `soft_usd` is an event, not a refusal."""
 
-    duration: StrictStr = Field(TOTAL, description='"30s", "30m", "30h", "30d", or "total"')
+    duration: StrictStr = Field(default=TOTAL, description='"30s", "30m", "30h", "30d", or "total"')
     limit_usd: Dollars
     soft_usd: Dollars | None = None
 
@@ -46,7 +46,9 @@ class LimitsIn(Given):
     budgets: list[BudgetIn] = []
     session_budget_usd: Dollars | None = None
     request_budget_usd: Dollars | None = None
-    models: list[StrictStr] = Field([], description="Models that may be named; empty = all that the levels above allow")
+    models: list[StrictStr] = Field(
+        default=[], description="Models that may be named; empty = all that the levels above allow"
+    )
 
     def spec(self) -> LimitsSpec:
         """What was said."""
@@ -80,8 +82,10 @@ class TenantChange(Given):
     limits: LimitsIn = LimitsIn()
     metadata: Tags = {}
     records: RecordPolicyIn = RecordPolicyIn()
-    reservations_max_usd: Dollars | None = Field(None, description="What jobs may reserve in all; null = no such bound")
-    priority: StrictInt = Field(0, description="Orders waiting calls; higher goes first")
+    reservations_max_usd: Dollars | None = Field(
+        default=None, description="What jobs may reserve in all; null = no such bound"
+    )
+    priority: StrictInt = Field(default=0, description="Orders waiting calls; higher goes first")
 
     def spec(self) -> TenantSpec:
         """What was said."""
@@ -131,7 +135,7 @@ class KeyChange(Given):
     role: Role = Role.SERVICE
     limits: LimitsIn = LimitsIn()
     metadata: Tags = {}
-    expires_at: Time | None = Field(None, description="null = never")
+    expires_at: Time | None = Field(default=None, description="null = never")
 
     def spec(self) -> KeySpec:
         """What was said."""

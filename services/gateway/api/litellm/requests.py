@@ -103,16 +103,19 @@ class Sent(BaseModel):
         """LiteLLM has one budget and maybe windows beside it. What is not said of the one stays as it was."""
         main = next(iter(before.budgets), None)
         said = self.model_fields_set
-        limit = self.max_budget if "max_budget" in said else main and main.limit_nanodollars
-        soft = self.soft_budget if "soft_budget" in said else main and main.soft_nanodollars
-        duration = (main.duration if main else TOTAL) if "budget_duration" not in said else self._duration()
-        if limit is None and soft is not None and "soft_budget" in said:
+        limit, soft, duration = self.max_budget, self.soft_budget, self._duration()
+        if main is not None:
+            limit = limit if "max_budget" in said else main.limit_nanodollars
+            soft = soft if "soft_budget" in said else main.soft_nanodollars
+            duration = duration if "budget_duration" in said else main.duration
+        if limit is None and self.soft_budget is not None:
             raise _soft_alone()
-        windows = before.budgets[1:] if "budget_limits" not in said else self._windows()
+        windows = self._windows() if "budget_limits" in said else before.budgets[1:]
         if limit is None:
             return tuple(windows)
-        if soft is not None and soft > limit and "soft_budget" not in said:
-            soft = limit
+        if soft is not None and "soft_budget" not in said:
+            # A lower ceiling takes its warning with it.
+            soft = min(soft, limit)
         first = Budget(limit_nanodollars=limit, duration=duration, soft_nanodollars=soft)
         return (first, *(window for window in windows if window.duration != duration))
 

@@ -98,9 +98,8 @@ class UserRoutes:
 
     async def new(self, actor: Principal, sent: UserNew) -> Json:
         """Makes a user, and a key of the user's role beside it where that is wanted."""
-        team, role = _team_of(sent), _role_of(sent.user_role or "internal_user", _ROLES, "user_role")
-        if isinstance(team, tuple):
-            team, role = team[0], role if sent.user_role else team[1]
+        team, there = _team_of(sent)
+        role = _role_of(sent.user_role, _ROLES, "user_role") if sent.user_role else there
         name = sent.user_alias or sent.user_email or UNSET
         spec = UserSpec(name=name, role=role, limits=sent.limits(), metadata=sent.told_metadata())
         user = await self._desk.users.create(actor, team, sent.user_id or str(uuid4()), spec)
@@ -171,16 +170,18 @@ def add_users(router: APIRouter, lookups: Lookups, who: Any) -> None:
         return await users.info(caller, user_id)
 
 
-def _team_of(sent: UserNew) -> str | tuple[str, Role]:
-    """The team's id, with the user's role in it where that is said; "" = the caller's own."""
+def _team_of(sent: UserNew) -> tuple[str, Role]:
+    """The team's id ("" = the caller's own), and what the user is in it."""
     teams = sent.teams or ([sent.team_id] if sent.team_id else [])
     if not teams:
-        return ""
+        return "", Role.MEMBER
     if len(teams) > 1:
         message = "'teams' may name one: a user belongs to one tenant here. Make a user in each."
         raise PlatformError(Reason.UNSUPPORTED_PARAMETER, message, started=False, param="teams")
     team = teams[0]
-    return team if isinstance(team, str) else (team.team_id, _role_of(team.user_role, _TEAM_ROLES, "teams"))
+    if isinstance(team, str):
+        return team, Role.MEMBER
+    return team.team_id, _role_of(team.user_role, _TEAM_ROLES, "teams")
 
 
 def _role_of(named: str, roles: dict[str, Role], param: str) -> Role:

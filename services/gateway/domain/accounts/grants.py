@@ -107,7 +107,7 @@ class Grant:
 def tightest(every: Iterable[Limits]) -> Limits:
     """For each limit the smallest of all, for each duration the smallest budget; models are left out."""
     found = list(every)
-    bounds = {name: _smallest(getattr(limits, name) for limits in found) for name in _BOUNDS}
+    bounds: dict[str, Any] = {name: _smallest(getattr(limits, name) for limits in found) for name in _BOUNDS}
     budgets: dict[str, Budget] = {}
     for budget in (budget for limits in found for budget in limits.budgets):
         known = budgets.get(budget.duration)
