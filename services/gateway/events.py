@@ -24,6 +24,10 @@ class Started:
     session_source: str
     cached_tokens: int
     standing: Standing = field(default_factory=Standing)
+    # Digest of the model that answers: another one cannot go on with the answer.
+    model_digest: str = ""
+    # The answer comes from the log of its idempotency key.
+    replayed: bool = False
 
 
 @dataclass(slots=True)

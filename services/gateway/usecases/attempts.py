@@ -18,6 +18,7 @@ from services.gateway.domain.work import Attempt, Work
 from services.gateway.ports import Metadata, Router, Workers
 from services.gateway.usecases.candidates import Candidates
 from services.gateway.usecases.deadline import Deadline
+from services.gateway.usecases.taken_up import TakenUp
 from services.gateway.usecases.waiting import QueuedCall, WaitingRoom
 
 
@@ -90,6 +91,19 @@ class Run:
         """Sets how many output tokens may be delivered in all; below `low` left, room is to be made."""
         self._allowance = (tokens, low)
         self.delivered.room, self.delivered.low = tokens - self.delivered.tokens, low
+
+    def take_up(self, part: TakenUp) -> bool:
+        """Makes `part` what the client has; False, and nothing is changed, when the work cannot go on behind it."""
+        found = part.delivered(max(1, self.work.request.sampling.n))
+        if found is None or part.model_digest != self.work.info.model_digest:
+            return False
+        before, (self.delivered, epoch) = self.delivered, found
+        if self.delivered.unfinished and not self._resumable():
+            self.delivered = before
+            return False
+        self.epoch, self.sent = epoch, True
+        self.allow(*self._allowance)
+        return True
 
     async def start(self) -> Stream[GenerateResponse]:
         """Opens the next attempt. Raises PlatformError when there is nowhere to go (see Candidates.next)."""

@@ -18,6 +18,7 @@ from services.gateway.ports import Observer
 from services.gateway.usecases.call import Call, Held, Services
 from services.gateway.usecases.explain import Explain
 from services.gateway.usecases.lane import Write, lane
+from services.gateway.usecases.taken_up import TakenUp
 
 
 class ChatPipeline:
@@ -45,11 +46,14 @@ class ChatPipeline:
         deadline: float,
         write: Write | None = None,
         held: Held | None = None,
+        part: TakenUp | None = None,
     ) -> AsyncGenerator[list[Event], None]:
         """Streams the answer in lists of what was ready in one tick: `Started` first, `Ended` last.
 
         With `write`, plain deltas that come while the iterator is waited for are written by it and left out of the
         lists, unless it refuses them; see lane.py. `held` hears what is left of the caller's limits, before any event.
+        With `part`, an empty list comes first when the answer goes on behind it, without `Started`; else it is begun
+        anew.
 
         `deadline` is `Clock.monotonic` seconds. To abort the worker's call at once, cancel the task that waits in the
         iterator, or close the iterator between two steps. Raises PlatformError: before `Started` nothing was sent,
@@ -64,6 +68,12 @@ class ChatPipeline:
         failure = Reason.CANCELLED.value
         try:
             await call.open()
+            if part is not None and call.take_up(part):
+                yield []
+                if call.whole:
+                    failure = ""
+                    yield [call.end()]
+                    return
             while True:
                 stream = await call.start()
                 if write is not None:
