@@ -1,0 +1,72 @@
+import pytest
+
+from libs.errors import Reason
+from services.gateway.domain.ledger.told import duration, refused, standing_headers
+from services.gateway.domain.ledger.types import Rate, Refusal, Standing
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0ms"), (0.0171, "18ms"), (1, "1s"), (59.5, "59.5s"), (360, "6m0s"), (3661, "61m1s")]
+)
+def test_resets_read_as_openais_do(seconds, text):
+    assert duration(seconds) == text
+
+
+def test_headers_tell_what_is_limited_and_nothing_else():
+    assert standing_headers(Standing()) == {}
+    told = standing_headers(Standing(Rate(60, 59, 1.0), Rate(1000, 900, 6.0), 1_250_000_000))
+    assert told == {
+        "x-ratelimit-limit-requests": "60",
+        "x-ratelimit-remaining-requests": "59",
+        "x-ratelimit-reset-requests": "1s",
+        "x-ratelimit-limit-tokens": "1000",
+        "x-ratelimit-remaining-tokens": "900",
+        "x-ratelimit-reset-tokens": "6s",
+        "x-headrace-budget-remaining-usd": "1.25",
+    }
+
+
+@pytest.mark.parametrize("kind", ["requests", "tokens"])
+def test_a_rate_says_which_and_when_again(kind):
+    error = refused(Refusal(kind, "k:key_1", 60, 1_500_000), Standing())
+    assert (error.reason, error.retry_after_seconds) == (Reason.RATE_LIMITED, 1.5)
+    assert "the API key" in error.message
+    assert f"60 {kind} per minute" in error.message
+    assert "key_1" not in error.message
+    assert "x-should-retry" not in error.headers
+
+
+def test_what_never_fits_is_not_to_be_tried_again():
+    error = refused(Refusal("tokens", "t", 10, -1), Standing())
+    assert (error.reason, error.retry_after_seconds) == (Reason.RATE_LIMITED, None)
+    assert error.headers["x-should-retry"] == "false"
+
+
+@pytest.mark.parametrize(
+    ("refusal", "reason"),
+    [
+        (Refusal("budget", "t", 5, -1, "total"), Reason.INSUFFICIENT_QUOTA),
+        (Refusal("budget", "t", 5, 1_000_000, "30s"), Reason.BUDGET_EXCEEDED),
+        (Refusal("budget", "s:abc", 5, -1, "total"), Reason.BUDGET_EXCEEDED),
+        (Refusal("held", "u:ada", 5, -1, "total"), Reason.BUDGET_EXCEEDED),
+        (Refusal("request", "request", 5, -1), Reason.BUDGET_EXCEEDED),
+        (Refusal("reserved", "t", 5, -1), Reason.BUDGET_EXCEEDED),
+    ],
+)
+def test_a_budget_is_not_to_be_tried_again(refusal, reason):
+    error = refused(refusal, Standing(budget_remaining=3))
+    assert (error.reason, error.http_status, error.started) == (reason, 429, False)
+    assert error.headers["x-should-retry"] == "false"
+    assert error.headers["x-headrace-budget-remaining-usd"] == "0.000000003"
+    assert error.retry_after_seconds is None
+
+
+def test_who_is_blocked_is_told_so_as_a_key_that_is_not_valid():
+    error = refused(Refusal("off", "u:ada", "blocked", -1), Standing())
+    assert error.reason is Reason.INVALID_API_KEY
+    assert "the user is blocked" in error.message
+
+
+def test_too_many_at_once_may_be_tried_again():
+    error = refused(Refusal("parallel", "k:key_1", 2, -1), Standing())
+    assert (error.reason, error.retry_after_seconds) == (Reason.RATE_LIMITED, 1.0)
