@@ -37,7 +37,7 @@ from services.gateway.api.connection import ConnectionLimits
 from services.gateway.api.grpc_accounts import GrpcAccounts
 from services.gateway.api.grpc_chat import GrpcChat
 from services.gateway.api.litellm.routes import add_litellm_routes
-from services.gateway.api.ports import Anonymous, Authenticator, Pipeline
+from services.gateway.api.ports import Authenticator, Pipeline
 from services.gateway.api.rest import Rest
 from services.gateway.api.server import RestServer
 from services.gateway.api.streamed import StreamTimes
@@ -111,8 +111,9 @@ async def _accounts(settings: GatewaySettings, valkey: Valkey, pepper: bytes, ap
     """Keys are imported before the first call where the store is there, else as soon as it is."""
     limits = AuthLimits(known_max=settings.accounts.keys_cached_max)
     options = AccountOptions(
-        keys_file=None if settings.anonymous else settings.keys_path,
+        keys_file=settings.keys_path,
         pepper=pepper,
+        anonymous=settings.anonymous,
         poll_seconds=settings.keys_poll_seconds,
         stale_seconds=settings.accounts.stale_seconds,
         limits=limits,
@@ -164,7 +165,6 @@ async def build(settings: GatewaySettings, stack: AsyncExitStack, app: App) -> N
     owners = ValkeyOwners(valkey, settings.sessions.ttl_seconds)
     secret = install_secret(settings.keys_path, settings.pepper_path)
     accounts = await _accounts(settings, valkey, secret, app)
-    door = Anonymous() if settings.anonymous else accounts.authenticator
     watching = [CallMetrics(app.telemetry.registry)]
     options = replace(_options(settings, secret), trunks=app.telemetry.trunks, registry=app.telemetry.registry)
     money = _ledger(settings, valkey, accounts.prices, app)
@@ -175,7 +175,7 @@ async def build(settings: GatewaySettings, stack: AsyncExitStack, app: App) -> N
     app.spawn(money.keeper.lives.follow(), "ledger-lives")
     app.spawn(money.sweeper(opened.sent).run(), "ledger-sweeper")
     desk = desk_over(accounts.accounts, ValkeySpend(valkey), app.clock)
-    gateway = compose(settings, Ports(pipeline, door, app.telemetry.registry, app.clock, desk))
+    gateway = compose(settings, Ports(pipeline, accounts.authenticator, app.telemetry.registry, app.clock, desk))
     app.spawn(gateway.watch.run(), "watch")
     await _open_rest(settings, gateway, stack, app)
     await _open_grpc(settings, gateway, app)

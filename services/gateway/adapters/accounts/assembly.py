@@ -16,6 +16,7 @@ from services.gateway.adapters.accounts.valkey import ValkeyAccounts
 from services.gateway.adapters.keys import KeysFile
 from services.gateway.domain.accounts.records import Price
 from services.gateway.usecases.accounts import Accounts, KeySecrets, accounts_over
+from services.gateway.usecases.accounts.anonymous import AnonymousDoor
 from services.gateway.usecases.accounts.authenticator import AuthLimits, KeyAuthenticator
 from services.gateway.usecases.accounts.bootstrap import ANONYMOUS, Declared, KeysImport
 from services.gateway.usecases.accounts.follow import AccountsFollower
@@ -26,10 +27,11 @@ _log = get_logger("gateway.accounts")
 
 @dataclass(frozen=True, slots=True)
 class AccountOptions:
-    """What accounts are made of. `keys_file` None = callers need no key, and all are the tenant `anonymous`."""
+    """What accounts are made of. `anonymous`: callers without a key are served, all as the tenant `anonymous`."""
 
-    keys_file: Path | None
+    keys_file: Path
     pepper: bytes = field(repr=False)
+    anonymous: bool = False
     poll_seconds: float = 0.25
     stale_seconds: float = 300.0
     limits: AuthLimits = field(default_factory=AuthLimits)
@@ -43,7 +45,7 @@ class AccountParts:
 
     store: ValkeyAccounts
     accounts: Accounts
-    authenticator: KeyAuthenticator
+    authenticator: KeyAuthenticator | AnonymousDoor
     prices: StoredPrices
     follower: AccountsFollower
 
@@ -51,21 +53,23 @@ class AccountParts:
 def account_parts(valkey: Valkey, clock: Clock, options: AccountOptions) -> AccountParts:
     """Nothing is asked of the store yet: it may be away."""
     store = ValkeyAccounts(valkey)
-    authenticator = KeyAuthenticator(store, clock, options.pepper, options.limits)
+    keys = KeyAuthenticator(store, clock, options.pepper, options.limits)
     prices = StoredPrices(store, options.prices)
-    source = Declared((ANONYMOUS,)) if options.keys_file is None else KeysFile(options.keys_file)
-    imported = KeysImport(source, store, clock, _not_imported)
+    imports = [KeysImport(KeysFile(options.keys_file), store, clock, _not_imported)]
+    if options.anonymous:
+        imports.append(KeysImport(Declared((ANONYMOUS,)), store, clock, _not_imported))
     follower = AccountsFollower(
         store,
         clock,
-        [authenticator, prices, imported],
-        first=imported.look,
+        [keys, prices, *imports],
+        first=imports[0].look,
         every_seconds=options.poll_seconds,
         stale_seconds=options.stale_seconds,
         report=_followed,
     )
     accounts = accounts_over(store, store, store, clock, KeySecrets(options.pepper, options.random_bytes))
-    return AccountParts(store, accounts, authenticator, prices, follower)
+    door = AnonymousDoor(keys) if options.anonymous else keys
+    return AccountParts(store, accounts, door, prices, follower)
 
 
 def _not_imported(what: str, problem: PlatformError) -> None:

@@ -1,0 +1,1 @@
+"""The ledger's functions against its model: random operations, crashes, concurrency; run by `loadtests.ledger_ops`."""
