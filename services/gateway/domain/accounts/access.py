@@ -39,6 +39,7 @@ class Action(StrEnum):
     BUDGET_READ = "budget.read"
     BUDGET_SET = "budget.set"
     SPEND_READ = "spend.read"
+    REQUEST_READ = "request.read"
     AUDIT_READ = "audit.read"
     PRICE_READ = "price.read"
     PRICE_SET = "price.set"
@@ -94,18 +95,19 @@ TABLE: Mapping[Role, Mapping[Action, frozenset[Relation]]] = {
         **dict.fromkeys((_A.KEY_CREATE, _A.KEY_READ, _A.KEY_UPDATE, _A.KEY_ROTATE), _TENANT),
         **dict.fromkeys((_A.KEY_BLOCK, _A.KEY_UNBLOCK, _A.KEY_DELETE), _TENANT),
         **dict.fromkeys((_A.BUDGET_READ, _A.BUDGET_SET, _A.SPEND_READ, _A.AUDIT_READ), _TENANT),
+        _A.REQUEST_READ: _TENANT,
         _A.PRICE_READ: _PLATFORM,
     },
     # Its user's keys. No unblocking and no update: what somebody above has set stays set.
     Role.MEMBER: {
         _A.USER_READ: _USER,
         **dict.fromkeys((_A.KEY_CREATE, _A.KEY_READ, _A.KEY_ROTATE, _A.KEY_BLOCK, _A.KEY_DELETE), _USER),
-        **dict.fromkeys((_A.BUDGET_READ, _A.SPEND_READ), _USER),
+        **dict.fromkeys((_A.BUDGET_READ, _A.SPEND_READ, _A.REQUEST_READ), _USER),
         _A.PRICE_READ: _PLATFORM,
     },
-    # Calls models, and sees what that costs.
+    # Calls models, and sees what became of that and what it costs.
     Role.SERVICE: {
-        **dict.fromkeys((_A.KEY_READ, _A.BUDGET_READ, _A.SPEND_READ), _KEY),
+        **dict.fromkeys((_A.KEY_READ, _A.BUDGET_READ, _A.SPEND_READ, _A.REQUEST_READ), _KEY),
         _A.PRICE_READ: _PLATFORM,
     },
 }

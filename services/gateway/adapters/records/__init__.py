@@ -1,0 +1,1 @@
+"""The index of request records in Valkey, and their metrics."""
