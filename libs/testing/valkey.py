@@ -27,7 +27,7 @@ class ValkeyProcess:
     """
 
     def __init__(self, appendfsync: str = "") -> None:
-        self._appendonly = ["--appendonly", "yes", "--appendfsync", appendfsync] if appendfsync else []
+        self._flags = ["--appendonly", "yes", "--appendfsync", appendfsync] if appendfsync else []
         # Short: a unix socket path is limited to about 100 characters.
         self._dir = Path(tempfile.mkdtemp(prefix="hr-vk-"))
         self._process: subprocess.Popen[bytes] | None = None
@@ -46,7 +46,7 @@ class ValkeyProcess:
         socket_path = self._dir / "s"
         command = [
             str(get_binary_path()), "--port", "0", "--unixsocket", str(socket_path),
-            "--save", "", "--appendonly", "no", *self._appendonly, "--dir", str(self._dir),
+            "--save", "", "--appendonly", "no", *self._flags, "--dir", str(self._dir),
         ]  # fmt: skip
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603 -- our own binary
         end = time.monotonic() + START_SECONDS_MAX

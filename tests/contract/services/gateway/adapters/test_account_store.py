@@ -1,4 +1,4 @@
-"""The store in memory and the one in Valkey keep the same promises."""
+"""The store in memory and the one in Valkey, on a cluster too, keep the same promises."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 from libs.errors import PlatformError, Reason
 from libs.testing.loop import run_real
 from libs.testing.valkey import ValkeyProcess
+from libs.testing.valkey_cluster import ValkeyCluster
 from libs.valkey import Valkey
 from services.gateway.adapters.accounts.memory import MemoryAccounts
 from services.gateway.adapters.accounts.valkey import ValkeyAccounts
@@ -30,6 +31,12 @@ def server():
         yield process
 
 
+@pytest.fixture(scope="module")
+def cluster():
+    with ValkeyCluster() as process:
+        yield process
+
+
 @asynccontextmanager
 async def valkey_store(server):
     valkey = Valkey(server.settings(op_timeout_ms=2000))
@@ -44,11 +51,14 @@ async def memory_store(server):
     yield MemoryAccounts()
 
 
-@pytest.fixture(params=[memory_store, valkey_store])
-def with_store(request, server):
+@pytest.fixture(params=["memory", "server", "cluster"])
+def with_store(request):
+    server = None if request.param == "memory" else request.getfixturevalue(request.param)
+    opened = memory_store if server is None else valkey_store
+
     def go(scenario):
         async def main():
-            async with request.param(server) as store:
+            async with opened(server) as store:
                 await scenario(store)
 
         run_real(main())
