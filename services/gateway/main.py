@@ -23,6 +23,8 @@ from libs.valkey import Valkey
 from services.gateway.adapters.accounts.assembly import AccountOptions, AccountParts, account_parts
 from services.gateway.adapters.assembly import PipelineOptions, open_pipeline
 from services.gateway.adapters.call_metrics import CallMetrics
+from services.gateway.adapters.idempotency import AnswerLimits, ValkeyAnswers
+from services.gateway.adapters.keyed_metrics import KeyedMetrics
 from services.gateway.adapters.keys import install_secret
 from services.gateway.adapters.ledger.assembly import LedgerParts, ledger_parts
 from services.gateway.adapters.ledger.spend import ValkeySpend
@@ -37,7 +39,7 @@ from services.gateway.api.connection import ConnectionLimits
 from services.gateway.api.grpc_accounts import GrpcAccounts
 from services.gateway.api.grpc_chat import GrpcChat
 from services.gateway.api.litellm.routes import add_litellm_routes
-from services.gateway.api.ports import Authenticator, Pipeline
+from services.gateway.api.ports import Authenticator, KeyedPipeline, Pipeline
 from services.gateway.api.rest import Rest
 from services.gateway.api.server import RestServer
 from services.gateway.api.streamed import StreamTimes
@@ -47,7 +49,10 @@ from services.gateway.metrics import RestMetrics
 from services.gateway.ports import PriceBook
 from services.gateway.settings import GatewaySettings
 from services.gateway.usecases.accounts.authenticator import AuthLimits
+from services.gateway.usecases.answer_log import LogTimes
+from services.gateway.usecases.idempotent import KeyedChat
 from services.gateway.usecases.ledger.keeper import KeeperLimits
+from services.gateway.usecases.maker import Chat, MakerMeans
 from services.gateway.usecases.prepare import PrepareLimits
 from services.gateway.usecases.sessions import SessionLimits
 from services.gateway.usecases.waiting import WaitLimits
@@ -66,6 +71,7 @@ class Ports:
     registry: Registry
     clock: Clock
     desk: Desk | None = None
+    keyed: KeyedPipeline | None = None
 
 
 @dataclass(frozen=True)
@@ -86,10 +92,11 @@ def compose(settings: GatewaySettings, ports: Ports) -> Gateway:
     watch = Watch(clock)
     metrics = RestMetrics(ports.registry, lambda: len(watch))
     route_limits = ChatRouteLimits(rest.body_bytes_max, rest.body_timeout_seconds, limits.timeout_seconds, times)
-    chat = ChatRoute(pipeline, door, ChatDecoder(bounds), clock, watch, metrics, route_limits)
+    decoder, keyed = ChatDecoder(bounds), ports.keyed
+    chat = ChatRoute(pipeline, door, decoder, clock, watch, metrics, route_limits, keyed=keyed)
     extend = [] if ports.desk is None else account_routes(ports.desk, door)
     admin = admin_app(pipeline, door, ports.registry, created=int(clock.unix()), version=version(), extend=extend)
-    grpc = GrpcChat(pipeline, door, clock, metrics, bounds, limits.timeout_seconds)
+    grpc = GrpcChat(pipeline, door, clock, metrics, bounds, limits.timeout_seconds, keyed=keyed)
     accounts = [] if ports.desk is None else GrpcAccounts(ports.desk, door, clock, metrics).handlers()
     return Gateway(Rest(chat, admin, metrics, clock), [grpc.handler(), *accounts], watch)
 
@@ -157,6 +164,19 @@ def _wait_limits(settings: GatewaySettings) -> WaitLimits:
     return WaitLimits(queue.wait_seconds_max, queue.retry_seconds, bounds)
 
 
+def _keyed(settings: GatewaySettings, valkey: Valkey, chat: Chat, stack: AsyncExitStack, app: App) -> KeyedChat:
+    """Answers are finished within the drain's grace, whether their clients are there or not."""
+    keep = settings.idempotency
+    answers = ValkeyAnswers(valkey, AnswerLimits(keep.lease_seconds, keep.keep_seconds, keep.answer_bytes_max))
+    times = LogTimes(lease=keep.lease_seconds, poll=keep.poll_seconds)
+    metrics = KeyedMetrics(app.telemetry.registry)
+    keyed = KeyedChat(MakerMeans(chat, answers, app.clock, times), count=metrics.claimed)
+    metrics.read_from(lambda: len(keyed))
+    stack.push_async_callback(keyed.close)
+    app.on_drain(keyed.drain)
+    return keyed
+
+
 async def build(settings: GatewaySettings, stack: AsyncExitStack, app: App) -> None:
     """Opens the adapters, then both ports."""
     valkey = Valkey(settings.valkey, app.clock)
@@ -175,7 +195,8 @@ async def build(settings: GatewaySettings, stack: AsyncExitStack, app: App) -> N
     app.spawn(money.keeper.lives.follow(), "ledger-lives")
     app.spawn(money.sweeper(opened.sent).run(), "ledger-sweeper")
     desk = desk_over(accounts.accounts, ValkeySpend(valkey), app.clock)
-    gateway = compose(settings, Ports(pipeline, accounts.authenticator, app.telemetry.registry, app.clock, desk))
+    keyed = _keyed(settings, valkey, pipeline, stack, app)
+    gateway = compose(settings, Ports(pipeline, accounts.authenticator, app.telemetry.registry, app.clock, desk, keyed))
     app.spawn(gateway.watch.run(), "watch")
     await _open_rest(settings, gateway, stack, app)
     await _open_grpc(settings, gateway, app)

@@ -158,6 +158,20 @@ class PriceSettings(SettingsGroup):
         )
 
 
+class IdempotencySettings(SettingsGroup):
+    """Answers under an Idempotency-Key."""
+
+    # How long an answer is sent again for its key. Each takes some 40 bytes of the store's memory per token.
+    keep_seconds: float = Field(default=86_400.0, ge=60.0, le=30 * 86_400.0)
+    # A longer answer is not kept: its key then gets 409. High values let a few calls fill the store.
+    answer_bytes_max: int = Field(default=4 * 2**20, ge=1024, le=64 * 2**20)
+    # An owner that is silent for so long is taken for dead, and another gateway goes on with its answers. Low values
+    # take answers away from busy gateways; beyond ledger.lease_seconds the call is settled and begun anew.
+    lease_seconds: float = Field(default=5.0, ge=1.0, le=60.0)
+    # How often a call looks for more of an answer that another one makes. Low values ask the store more often.
+    poll_seconds: float = Field(default=0.05, ge=0.005, le=5.0)
+
+
 class GatewaySettings(ServiceSettings):
     """Everything the gateway can be told."""
 
@@ -173,6 +187,7 @@ class GatewaySettings(ServiceSettings):
     limits: LimitSettings = LimitSettings()
     sessions: SessionSettings = SessionSettings()
     queue: QueueSettings = QueueSettings()
+    idempotency: IdempotencySettings = IdempotencySettings()
     ledger: LedgerSettings = LedgerSettings()
     accounts: AccountsSettings = AccountsSettings()
     # A model without a price, here or stored by the admin API, is refused: nothing is free by accident.

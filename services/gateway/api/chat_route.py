@@ -17,11 +17,13 @@ from services.gateway.api.body import Receive, read_body, whole
 from services.gateway.api.connection import EXTENSION, Connection
 from services.gateway.api.gone import ClientGoneError, UntilGone
 from services.gateway.api.headers import Headers, answer_headers, cost_header
-from services.gateway.api.ports import Authenticator, Pipeline
+from services.gateway.api.ports import Authenticator, KeyedAnswer, KeyedPipeline, Pipeline
 from services.gateway.api.replies import send_body, send_error
 from services.gateway.api.streamed import Send, StreamedAnswer, StreamTimes
 from services.gateway.api.watch import Watch
 from services.gateway.domain.auth import bearer
+from services.gateway.domain.idempotency import Keyed, unkept
+from services.gateway.domain.idempotency import keyed as keyed_of
 from services.gateway.domain.turns import ChatRequest, Principal
 from services.gateway.events import Ended, Started
 from services.gateway.metrics import RestMetrics
@@ -54,6 +56,7 @@ class _Head:
     authorization: str = ""
     content_length: bytes | None = None
     session: dict[str, str] = field(default_factory=dict)
+    idempotency_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,7 @@ class ChatRoute:
     metrics: RestMetrics
     limits: ChatRouteLimits = field(default_factory=ChatRouteLimits)
     request_ids: Callable[[], str] = new_request_id
+    keyed: KeyedPipeline | None = None
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Serves one call; every failure becomes OpenAI's error body."""
@@ -75,17 +79,20 @@ class ChatRoute:
         connection: Connection = scope["extensions"][EXTENSION]
         try:
             with _span(scope, request_id) as span:
-                call, principal = await self._read(scope, receive)
+                call, principal, keyed = await self._read(scope, receive)
                 with UntilGone(connection):
                     deadline = began + self.limits.timeout
+                    stored = None
+                    if keyed is not None:
+                        stored = await self._stored(keyed, call, principal, request_id, deadline)
                     if call.stream:
-                        answer = self._begin(call, request_id, connection, send)
+                        answer = self._begin(call, request_id, connection, send, stored)
                         try:
-                            await self._streamed(answer, call.request, principal, request_id, deadline)
+                            await self._streamed(answer, call.request, principal, request_id, deadline, stored)
                         finally:
                             status = self._end(answer)
                     else:
-                        body, headers = await self._whole(call.request, principal, request_id, deadline)
+                        body, headers = await self._whole(call.request, principal, request_id, deadline, stored)
                         await send_body(send, 200, body, headers, connection)
                         status = 200
                 span.set({names.HTTP_STATUS: status})
@@ -101,15 +108,14 @@ class ChatRoute:
         finally:
             self.metrics.request(ROUTE, status, self.clock.monotonic() - began)
 
-    async def _read(self, scope: dict[str, Any], receive: Receive) -> tuple[ChatCall, Principal]:
+    async def _read(self, scope: dict[str, Any], receive: Receive) -> tuple[ChatCall, Principal, Keyed | None]:
         """Who calls is settled before the body is read: a stranger's megabytes are not taken."""
         head = _head_of(scope["headers"])
         presented = bearer(head.authorization)
         principal = self.authenticator.known(presented) or await self.authenticator.authenticate(presented)
         connection: Connection = scope["extensions"][EXTENSION]
         if not connection.receiving:
-            body = whole(connection.whole_body(), self.limits.body_bytes_max)
-            return self.decoder.decode(body, head.session, principal), principal
+            return self._decoded(whole(connection.whole_body(), self.limits.body_bytes_max), head, principal)
         try:
             async with asyncio.timeout(self.limits.body_timeout):
                 body = await read_body(receive, head.content_length, self.limits.body_bytes_max)
@@ -117,14 +123,29 @@ class ChatRoute:
             # It has not finished its request, so it cannot read an answer: the connection is of no use to anybody.
             connection.abort()
             raise ClientGoneError from None
-        return self.decoder.decode(body, head.session, principal), principal
+        return self._decoded(body, head, principal)
 
-    def _begin(self, call: ChatCall, request_id: str, connection: Connection, send: Send) -> StreamedAnswer:
+    def _decoded(self, body: bytes, head: _Head, principal: Principal) -> tuple[ChatCall, Principal, Keyed | None]:
+        call = self.decoder.decode(body, head.session, principal)
+        if head.idempotency_key is None:
+            return call, principal, None
+        return call, principal, keyed_of(head.idempotency_key, ROUTE, body, call.request, principal)
+
+    async def _stored(
+        self, keyed: Keyed, call: ChatCall, principal: Principal, request_id: str, deadline: float
+    ) -> KeyedAnswer:
+        if self.keyed is None:
+            raise unkept()
+        return await self.keyed.open(keyed, call.request, principal, request_id=request_id, deadline=deadline)
+
+    def _begin(
+        self, call: ChatCall, request_id: str, connection: Connection, send: Send, stored: KeyedAnswer | None
+    ) -> StreamedAnswer:
         request = call.request
         stream = ChatStream(
-            request_id,
+            stored.answer_id if stored else request_id,
             request.model,
-            int(self.clock.unix()),
+            stored.created if stored else int(self.clock.unix()),
             include_usage=call.include_usage,
             top_logprobs=request.sampling.logprobs or 0,
             ignored_fields=request.ignored_fields,
@@ -138,6 +159,7 @@ class ChatRoute:
             session=(request.session.explicit, request.session.source),
             times=self.limits.times,
             now=self.clock.monotonic(),
+            replayed=stored is not None and stored.replayed,
         )
         self.watch.add(answer)
         return answer
@@ -150,12 +172,21 @@ class ChatRoute:
         return 200 if failure is None else failure.http_status
 
     async def _streamed(
-        self, answer: StreamedAnswer, request: ChatRequest, principal: Principal, request_id: str, deadline: float
+        self,
+        answer: StreamedAnswer,
+        request: ChatRequest,
+        principal: Principal,
+        request_id: str,
+        deadline: float,
+        stored: KeyedAnswer | None,
     ) -> None:
         """Sends the whole answer, or as much as there is and why it stops; raises where nothing was sent."""
-        events = self.pipeline.chat(
-            request, principal, request_id=request_id, deadline=deadline, write=answer.write_now, held=answer.held
-        )
+        if stored is None:
+            events = self.pipeline.chat(
+                request, principal, request_id=request_id, deadline=deadline, write=answer.write_now, held=answer.held
+            )
+        else:
+            events = stored.events(answer.held)
         async with aclosing(events):
             try:
                 await answer.run(events)
@@ -166,9 +197,17 @@ class ChatRoute:
                 await answer.break_off(unexpected())
 
     async def _whole(
-        self, request: ChatRequest, principal: Principal, request_id: str, deadline: float
+        self,
+        request: ChatRequest,
+        principal: Principal,
+        request_id: str,
+        deadline: float,
+        stored: KeyedAnswer | None,
     ) -> tuple[bytes, Headers]:
-        events = self.pipeline.chat(request, principal, request_id=request_id, deadline=deadline)
+        if stored is None:
+            events = self.pipeline.chat(request, principal, request_id=request_id, deadline=deadline)
+        else:
+            events = stored.events()
         whole = ChatWhole(n=request.sampling.n, logprobs=request.sampling.logprobs)
         headers = [(b"x-request-id", request_id.encode())]
         async with aclosing(events):
@@ -179,7 +218,10 @@ class ChatRoute:
                         headers = answer_headers(event)
                     elif type(event) is Ended:
                         headers.append(cost_header(event))
-        return whole.body(request_id, request.model, int(self.clock.unix()), request.ignored_fields), headers
+        answer_id, created = (request_id, int(self.clock.unix()))
+        if stored is not None:
+            answer_id, created = stored.answer_id, stored.created
+        return whole.body(answer_id, request.model, created, request.ignored_fields), headers
 
 
 def _span(scope: dict[str, Any], request_id: str) -> Span:
@@ -197,6 +239,9 @@ def _head_of(headers: list[tuple[bytes, bytes]]) -> _Head:
             head.authorization = value.decode("latin-1")
         elif name == b"content-length":
             head.content_length = value
+        elif name == b"idempotency-key":
+            # What is no UTF-8 becomes something that is not printable either, and is refused with that.
+            head.idempotency_key = value.decode("utf-8", "surrogateescape")
         elif name in _SESSION_NAMES:
             head.session.setdefault(_SESSION_NAMES[name], value.decode("utf-8", "replace"))
     return head

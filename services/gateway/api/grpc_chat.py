@@ -16,7 +16,10 @@ from libs.errors import PlatformError
 from libs.ids import request_id as new_request_id
 from libs.rpc.api import CallInfo, Handler, Responder
 from libs.rpc.method import method
-from services.gateway.api.ports import Authenticator, Pipeline, admitted
+from services.gateway.api.ports import Authenticator, KeyedAnswer, KeyedPipeline, Pipeline, admitted
+from services.gateway.domain.idempotency import keyed as keyed_of
+from services.gateway.domain.idempotency import unkept
+from services.gateway.domain.turns import ChatRequest, Principal
 from services.gateway.metrics import RestMetrics
 from services.gateway.wire.grpc_chat import request_of, responses_of
 from services.gateway.wire.limits import Limits
@@ -36,6 +39,7 @@ class GrpcChat:
     limits: Limits = field(default_factory=Limits)
     timeout: float = 600.0
     request_ids: Callable[[], str] = new_request_id
+    keyed: KeyedPipeline | None = None
 
     def handler(self) -> Handler:
         """What an RpcServer serves."""
@@ -63,15 +67,35 @@ class GrpcChat:
         request_id = self.request_ids()
         latest = self.clock.monotonic() + self.timeout
         deadline = latest if info.deadline is None else min(latest, info.deadline)
-        events = self.pipeline.chat(asked, principal, request_id=request_id, deadline=deadline)
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - handlers run in tasks; this tells mypy
         responder.on_cancel(partial(_cancel, task))
+        key = info.metadata.get("idempotency-key")
+        answer_id = request_id
+        if key is None:
+            events = self.pipeline.chat(asked, principal, request_id=request_id, deadline=deadline)
+        else:
+            stored = await self._stored(key, request, asked, principal, request_id, deadline)
+            events, answer_id = stored.events(), stored.answer_id
         async with aclosing(events):
             async for batch in events:
-                for response in responses_of(batch, request_id, asked.model):
+                for response in responses_of(batch, answer_id, asked.model):
                     responder.send(response)
                 await responder.ready()
+
+    async def _stored(
+        self,
+        key: str,
+        request: chat_pb2.ChatRequest,
+        asked: ChatRequest,
+        principal: Principal,
+        request_id: str,
+        deadline: float,
+    ) -> KeyedAnswer:
+        keyed = keyed_of(key, ROUTE, request.SerializeToString(deterministic=True), asked, principal)
+        if self.keyed is None:
+            raise unkept()
+        return await self.keyed.open(keyed, asked, principal, request_id=request_id, deadline=deadline)
 
 
 def _cancel(task: asyncio.Task[Any]) -> None:

@@ -14,12 +14,18 @@ _SSE = (
     # nginx and its like would hold chunks back.
     (b"x-accel-buffering", b"no"),
 )
+# The answer is that of an earlier call with the same Idempotency-Key.
+_REPLAYED = (b"idempotent-replayed", b"true")
 
 
-def early_headers(request_id: str, session_id: str, source: str, standing: Standing | None = None) -> Headers:
+def early_headers(
+    request_id: str, session_id: str, source: str, standing: Standing | None = None, *, replayed: bool = False
+) -> Headers:
     """Of a stream whose first delta is late: what is known for certain."""
-    limits = _limits(standing) if standing is not None else []
-    return [*_SSE, (b"x-request-id", request_id.encode()), *_session(session_id, source), *limits]
+    more = _limits(standing) if standing is not None else []
+    if replayed:
+        more.append(_REPLAYED)
+    return [*_SSE, (b"x-request-id", request_id.encode()), *_session(session_id, source), *more]
 
 
 def started_headers(started: Started) -> Headers:
@@ -29,13 +35,16 @@ def started_headers(started: Started) -> Headers:
 
 def answer_headers(started: Started) -> Headers:
     """What is true of an answer, streamed or whole."""
-    return [
+    headers = [
         (b"x-request-id", started.request_id.encode()),
         (b"x-headrace-worker", _name(started.worker)),
         (b"x-headrace-cached-tokens", b"%d" % started.cached_tokens),
         *_session(started.session_id, started.session_source),
         *_limits(started.standing),
     ]
+    if started.replayed:
+        headers.append(_REPLAYED)
+    return headers
 
 
 def cost_header(ended: Ended) -> tuple[bytes, bytes]:

@@ -8,6 +8,7 @@ from typing import Protocol
 from headrace.inference.v1.inference_pb2 import GenerateResponse
 
 from services.gateway.domain.auth import bearer
+from services.gateway.domain.idempotency import Keyed
 from services.gateway.domain.ledger.types import Standing
 from services.gateway.domain.models import ModelInfo
 from services.gateway.domain.turns import ChatRequest, Principal
@@ -40,6 +41,31 @@ class Pipeline(Protocol):
 
     def ready(self) -> bool:
         """True when a call could be served."""
+        ...
+
+
+class KeyedAnswer(Protocol):
+    """`services.gateway.usecases.idempotent.Answer`, seen from outside: the answer to a call with an idempotency key.
+
+    `answer_id` and `created` (Unix seconds) are those of the first call with that key; `replayed`: this is a later one.
+    """
+
+    answer_id: str
+    created: int
+    replayed: bool
+
+    def events(self, held: Callable[[Standing], None] | None = None) -> AsyncGenerator[list[Event], None]:
+        """As of Pipeline.chat. Closing the iterator aborts nothing: the answer is made for the call that asks again."""
+        ...
+
+
+class KeyedPipeline(Protocol):
+    """`services.gateway.usecases.idempotent.KeyedChat`, seen from outside."""
+
+    async def open(
+        self, keyed: Keyed, request: ChatRequest, principal: Principal, *, request_id: str, deadline: float
+    ) -> KeyedAnswer:
+        """The answer, which is made, being made, or begun. Raises PlatformError; then nothing was begun."""
         ...
 
 

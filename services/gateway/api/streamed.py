@@ -40,6 +40,7 @@ class StreamedAnswer:
     __slots__ = (
         "_connection",
         "_early",
+        "_replayed",
         "_request_id",
         "_seen",
         "_seen_at",
@@ -64,12 +65,14 @@ class StreamedAnswer:
         session: tuple[str, str],
         times: StreamTimes,
         now: float,
+        replayed: bool = False,
     ) -> None:
         self._send = send
         self._connection = connection
         self._stream = stream
         self._request_id = request_id
         self._early = session
+        self._replayed = replayed
         self._times = times
         self._seen_at = now
         self._seen = self._sends = 0
@@ -130,7 +133,7 @@ class StreamedAnswer:
                 self._cut()
         elif not self.committed:
             if silent >= self._times.header_hold:
-                self._aside(early_headers(self._request_id, *self._early, self._standing))
+                self._aside(early_headers(self._request_id, *self._early, self._standing, replayed=self._replayed))
         elif silent >= self._times.ping:
             self._aside(None)
 

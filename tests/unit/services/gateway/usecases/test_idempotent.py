@@ -1,0 +1,644 @@
+"""Calls with an idempotency key: one answer and one charge, whoever asks, whoever dies, on any of two gateways."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import pytest
+
+from libs.errors import PlatformError, Reason
+from libs.testing.loop import run
+from services.gateway.adapters.idempotency import AnswerLimits
+from services.gateway.domain.idempotency import keyed
+from services.gateway.domain.turns import Guided, Principal, Sampling, SessionClaim
+from services.gateway.events import Delta, Ended, Started
+from services.gateway.usecases.answer_log import LogTimes
+from services.gateway.usecases.idempotent import KeyedChat
+from services.gateway.usecases.ledger.testing import NullLedger
+from services.gateway.usecases.maker import MakerMeans
+from tests.unit.services.gateway.usecases.answers import MemoryAnswers
+from tests.unit.services.gateway.usecases.world import ALICE, Worker, World, ask, capable, tokens, whole
+
+PACE = 1.0
+
+
+class Wire:
+    """A gateway's way to the store, which `dead` cuts."""
+
+    def __init__(self, answers):
+        self._answers = answers
+        self.dead = False
+
+    def __getattr__(self, name):
+        async def call(*args):
+            if self.dead:
+                raise PlatformError(Reason.STORE_UNAVAILABLE, "cut", started=False)
+            return await getattr(self._answers, name)(*args)
+
+        return call
+
+
+class Gateway:
+    """One gateway's keyed calls."""
+
+    def __init__(self, city):
+        self._city = city
+        self.wire = Wire(city.answers)
+        self.claims = []
+        means = MakerMeans(city.world.pipeline, self.wire, city.world.clock, city.times)
+        self.keyed = KeyedChat(means, count=self.claims.append, owners=city.name("o"), run_ids=city.name("run"))
+
+    async def open(self, name, request=None, principal=ALICE, *, key="k", body=b"body", seconds=600.0):
+        request = request or ask()
+        call = keyed(key, "chat", body, request, principal)
+        deadline = self._city.world.clock.monotonic() + seconds
+        return await self.keyed.open(call, request, principal, request_id=name, deadline=deadline)
+
+    async def answer(self, name, request=None, principal=ALICE, **more):
+        """All events, and the answer they came from."""
+        answer = await self.open(name, request, principal, **more)
+        return [event async for batch in answer.events() for event in batch], answer
+
+    async def die(self):
+        """As SIGKILL: nothing more reaches the store, and its calls to workers break."""
+        self.wire.dead = True
+        await self.keyed.close()
+
+
+class Ledger(NullLedger):
+    """Takes no hold again that has `ended`."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.ended = set()
+
+    async def hold(self, ask, progress):
+        if ask.request_id in self.ended:
+            raise PlatformError(Reason.CONFLICT, "that hold has ended", started=False)
+        return await super().hold(ask, progress)
+
+
+class City:
+    """Two gateways over one store and one set of workers."""
+
+    def __init__(self, world, limits):
+        self.world = world
+        self.times = LogTimes()
+        self.answers = MemoryAnswers(world.clock, limits)
+        self._names = {}
+        self.one, self.two = Gateway(self), Gateway(self)
+
+    def name(self, kind):
+        def make():
+            self._names[kind] = self._names.get(kind, 0) + 1
+            return f"{kind}-{self._names[kind]}"
+
+        return make
+
+    def runs(self):
+        """The run ids that reached workers, in order."""
+        found = [request.call_seed for worker in self.world.workers.values() for request, _ in worker.requests]
+        return sorted(set(found))
+
+
+@asynccontextmanager
+async def city(tmp_path, *workers, limits=None, pace=0.0):
+    workers = workers or (Worker("a"),)
+    for worker in workers:
+        worker.pace = pace
+    async with World(workers, tmp_path, ledger=Ledger(keep=True)) as world:
+        made = City(world, limits)
+        try:
+            yield made
+        finally:
+            for gateway in (made.one, made.two):
+                await gateway.keyed.close()
+
+
+async def read(answer, count):
+    """The first tokens of an answer, as a client that then goes away has them."""
+    events = []
+    batches = answer.events()
+    async for batch in batches:
+        events += batch
+        if len(tokens(events)) >= count:
+            break
+    await batches.aclose()
+    return events
+
+
+async def rest(batches):
+    return [event async for batch in batches for event in batch]
+
+
+async def breaks(answer):
+    """What came, and the error that ended it."""
+    events = []
+    try:
+        async for batch in answer.events():
+            events += batch
+    except PlatformError as error:
+        return events, error
+    raise AssertionError(f"it ended well: {events}")
+
+
+def about(events):
+    """What a client sees of an answer, whatever its headers say."""
+    return [e.response.SerializeToString() if isinstance(e, Delta) else e for e in events if not isinstance(e, Started)]
+
+
+def started(events):
+    return next(event for event in events if isinstance(event, Started))
+
+
+# Replays.
+
+
+def test_the_first_call_is_answered_as_without_a_key(tmp_path):
+    async def scenario():
+        async with city(tmp_path) as c:
+            events, answer = await c.one.answer("r1")
+            assert whole(events)
+            assert (answer.answer_id, answer.replayed, started(events).replayed) == ("r1", False, False)
+            assert c.one.claims == ["own"]
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("where", ["one", "two"])
+def test_a_repeat_gets_the_stored_answer_and_is_charged_nothing(tmp_path, where):
+    async def scenario():
+        async with city(tmp_path) as c:
+            first, made = await c.one.answer("r1")
+            second, answer = await getattr(c, where).answer("r2")
+            assert about(second) == about(first)
+            assert (answer.answer_id, answer.created, answer.replayed) == ("r1", made.created, True)
+            assert (started(second).request_id, started(second).replayed) == ("r2", True)
+            assert c.runs() == ["r1"]
+            assert [record.request_id for record in c.world.seen.records] == ["r1"]
+
+    run(scenario())
+
+
+def test_another_body_is_a_mismatch(tmp_path):
+    async def scenario():
+        async with city(tmp_path) as c:
+            await c.one.answer("r1")
+            with pytest.raises(PlatformError) as caught:
+                await c.two.answer("r2", body=b"another body")
+            assert (caught.value.reason, caught.value.http_status) == (Reason.IDEMPOTENCY_MISMATCH, 422)
+            assert c.runs() == ["r1"]
+
+    run(scenario())
+
+
+def test_an_answer_to_a_session_is_for_its_owner_alone(tmp_path):
+    async def scenario():
+        async with city(tmp_path) as c:
+            request = ask(session=SessionClaim("s1", "x-session-id"))
+            await c.one.answer("r1", request)
+            for other in (Principal("acme", "key-2"), ALICE):
+                if other is ALICE:
+                    request = ask(session=SessionClaim("s2", "x-session-id"))
+                with pytest.raises(PlatformError) as caught:
+                    await c.two.answer("r2", request, other)
+                assert caught.value.reason is Reason.IDEMPOTENCY_MISMATCH
+
+    run(scenario())
+
+
+def test_a_replay_needs_leave_to_use_the_model(tmp_path):
+    async def scenario():
+        async with city(tmp_path) as c:
+            await c.one.answer("r1")
+            with pytest.raises(PlatformError) as caught:
+                await c.two.answer("r2", principal=Principal("acme", "key-2", models=frozenset({"another"})))
+            assert caught.value.reason is Reason.MODEL_NOT_ALLOWED
+
+    run(scenario())
+
+
+def test_other_tenants_keys_and_routes_are_apart(tmp_path):
+    async def scenario():
+        async with city(tmp_path) as c:
+            await c.one.answer("r1")
+            await c.one.answer("r2", principal=Principal("other", "key-1"))
+            await c.one.answer("r3", key="another")
+            assert c.runs() == ["r1", "r2", "r3"]
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "line\nbreak", "nul\0", "\udcff"])
+def test_what_is_no_key_is_refused(key):
+    with pytest.raises(PlatformError) as caught:
+        keyed(key, "chat", b"", ask(), ALICE)
+    assert (caught.value.reason, caught.value.param) == (Reason.INVALID_REQUEST, "Idempotency-Key")
+
+
+@pytest.mark.parametrize("key", ["x", "x" * 255, "} {:*", "ключ"])
+def test_any_printable_key_is_a_key(key):
+    assert len(keyed(key, "chat", b"", ask(), ALICE).slot.digest) == 64
+
+
+# While it runs.
+
+
+@pytest.mark.parametrize("where", ["one", "two"])
+def test_a_call_that_comes_while_it_runs_gets_what_was_said_and_then_the_rest_live(tmp_path, where):
+    async def scenario():
+        async with city(tmp_path, pace=PACE) as c:
+            first = asyncio.create_task(c.one.answer("r1"))
+            await asyncio.sleep(2.5 * PACE)
+            answer = await getattr(c, where).open("r2")
+            assert answer.replayed
+            batches = answer.events()
+            early = await anext(batches)
+            assert tokens(early) == [100, 101, 102]
+            assert not first.done()
+            late = await rest(batches)
+            assert about(early + late) == about((await first)[0])
+            assert c.runs() == ["r1"]
+
+    run(scenario())
+
+
+def test_of_many_at_the_same_moment_one_is_made(tmp_path):
+    async def scenario():
+        async with city(tmp_path, pace=0.1) as c:
+            gateways = [c.one, c.two] * 10
+            found = await asyncio.gather(*[g.answer(f"r{n}") for n, g in enumerate(gateways)])
+            assert len(c.runs()) == 1
+            assert all(about(events) == about(found[0][0]) for events, _ in found)
+            assert len({answer.answer_id for _, answer in found}) == 1
+
+    run(scenario())
+
+
+def test_it_is_made_though_its_client_goes_away_and_the_retry_gets_all_of_it(tmp_path):
+    async def scenario():
+        async with city(tmp_path, pace=PACE) as c:
+            await read(await c.one.open("r1"), 2)
+            events, answer = await c.two.answer("r2")
+            assert whole(events)
+            assert answer.replayed
+            assert c.runs() == ["r1"]
+            assert [(r.request_id, r.completion_tokens, r.error) for r in c.world.seen.records] == [("r1", 6, "")]
+
+    run(scenario())
+
+
+def test_a_call_that_waits_for_another_has_its_own_deadline(tmp_path):
+    async def scenario():
+        async with city(tmp_path, pace=10.0) as c:
+            first = asyncio.create_task(c.one.answer("r1"))
+            await asyncio.sleep(1)
+            _, error = await breaks(await c.two.open("r2", seconds=5.0))
+            assert error.reason is Reason.DEADLINE_EXCEEDED
+            assert whole((await first)[0])
+
+    run(scenario())
+
+
+# What fails.
+
+
+def test_a_call_that_was_refused_gives_its_key_free(tmp_path):
+    async def scenario():
+        async with city(tmp_path, Worker("a", [("refuse", Reason.INVALID_SCHEMA)])) as c:
+            events, error = await breaks(await c.one.open("r1"))
+            assert (events, error.reason) == ([], Reason.INVALID_SCHEMA)
+            events, answer = await c.two.answer("r2", body=b"mended")
+            assert whole(events)
+            assert (answer.answer_id, answer.replayed) == ("r2", False)
+
+    run(scenario())
+
+
+def test_who_waited_for_a_call_that_was_refused_is_served_itself(tmp_path):
+    async def scenario():
+        worker = Worker("a")
+        async with city(tmp_path, worker) as c:
+            c.world.router.hold = asyncio.Event()
+            first = asyncio.create_task(breaks(await c.one.open("r1", seconds=3.0)))
+            await asyncio.sleep(1)
+            second = asyncio.create_task(c.two.answer("r2"))
+            _, error = await first
+            assert error.reason is Reason.ROUTER_UNAVAILABLE
+            c.world.router.hold.set()
+            events, answer = await second
+            assert whole(events)
+            # The id that it may have told its client already.
+            assert (answer.answer_id, answer.replayed, started(events).replayed) == ("r1", False, False)
+            assert c.runs() == ["run-1"]
+
+    run(scenario())
+
+
+def test_an_answer_that_breaks_in_the_middle_is_told_to_all_and_made_anew_for_the_next(tmp_path):
+    async def scenario():
+        async with city(tmp_path, Worker("a", [("hole", 2)]), pace=PACE) as c:
+            first = asyncio.create_task(breaks(await c.one.open("r1")))
+            await asyncio.sleep(1.5 * PACE)
+            with_it = await breaks(await c.two.open("r2"))
+            for events, error in (await first, with_it):
+                assert tokens(events) == [100, 101]
+                assert error.reason is Reason.STREAM_INTERRUPTED
+            events, answer = await c.two.answer("r3")
+            assert whole(events)
+            assert (answer.answer_id, answer.replayed) == ("r3", False)
+            assert c.runs() == ["r1", "r3"]
+
+    run(scenario())
+
+
+def test_without_the_store_nothing_is_begun(tmp_path):
+    async def scenario():
+        async with city(tmp_path) as c:
+            c.answers.down = True
+            with pytest.raises(PlatformError) as caught:
+                await c.one.answer("r1")
+            assert (caught.value.reason, caught.value.http_status) == (Reason.STORE_UNAVAILABLE, 503)
+            assert c.runs() == []
+
+    run(scenario())
+
+
+def test_a_store_that_comes_back_has_all_of_the_answer(tmp_path):
+    async def scenario():
+        async with city(tmp_path, pace=PACE) as c:
+            first = asyncio.create_task(c.one.answer("r1"))
+            await asyncio.sleep(1.5 * PACE)
+            c.answers.down = True
+            await asyncio.sleep(2 * PACE)
+            c.answers.down = False
+            made, _ = await first
+            assert whole(made)
+            events, answer = await c.two.answer("r2")
+            assert about(events) == about(made)
+            assert answer.replayed
+
+    run(scenario())
+
+
+def test_a_client_gets_its_end_though_the_store_is_away_and_not_at_once(tmp_path):
+    async def scenario():
+        async with city(tmp_path, pace=PACE) as c:
+            first = asyncio.create_task(c.one.answer("r1"))
+            await asyncio.sleep(4.5 * PACE)
+            c.answers.down = True
+            made, _ = await first
+            assert whole(made)
+            late = c.world.clock.monotonic() - c.world.record.started_at - 6 * PACE
+            assert late == pytest.approx(c.times.finish, abs=0.1)
+
+    run(scenario())
+
+
+def test_the_end_is_in_the_store_before_the_client_has_it(tmp_path):
+    async def scenario():
+        async with city(tmp_path, pace=0.001) as c:
+            answer = await c.one.open("r1")
+            async for batch in answer.events():
+                if isinstance(batch[-1], Ended):
+                    found = await c.two.answer("r2")
+                    assert whole(found[0])
+                    assert c.two.claims == ["done"]
+
+    run(scenario())
+
+
+def test_an_answer_that_is_too_long_is_given_once_and_then_refused(tmp_path):
+    async def scenario():
+        async with city(tmp_path, limits=AnswerLimits(bytes_max=200), pace=PACE) as c:
+            assert whole((await c.one.answer("r1"))[0])
+            with pytest.raises(PlatformError) as caught:
+                await c.two.answer("r2")
+            assert (caught.value.reason, caught.value.http_status) == (Reason.CONFLICT, 409)
+            assert c.runs() == ["r1"]
+
+    run(scenario())
+
+
+def test_nobody_waits_for_an_answer_that_is_too_long_to_be_kept(tmp_path):
+    async def scenario():
+        async with city(tmp_path, limits=AnswerLimits(bytes_max=200), pace=PACE) as c:
+            await read(await c.one.open("r1"), 5)
+            await asyncio.sleep(0.5 * PACE)
+            assert len(c.one.keyed) == 0
+            assert c.world.record.error == Reason.CANCELLED
+
+    run(scenario())
+
+
+# Gateways that die.
+
+
+@pytest.mark.parametrize("died_at", [0.5, 2.5, 4.5])
+def test_when_the_owner_dies_the_next_gets_what_was_said_and_then_the_rest_under_the_same_id(tmp_path, died_at):
+    async def scenario():
+        async with city(tmp_path, pace=PACE) as c:
+            first = asyncio.create_task(breaks(await c.one.open("r1")))
+            await asyncio.sleep(died_at * PACE)
+            await c.one.die()
+            had, _ = await first
+            await asyncio.sleep(6)
+            events, answer = await c.two.answer("r2")
+            assert whole(events)
+            assert tokens(had) == tokens(events)[: len(tokens(had))]
+            assert (answer.answer_id, answer.replayed, c.two.claims) == ("r1", True, ["taken"])
+            assert c.runs() == ["r1"]
+            requests = [request for request, _ in c.world.workers["a"].requests]
+            resumed = [sum(len(choice.token_ids) for choice in request.resume.choices) for request in requests]
+            assert resumed == [0, len(tokens(had))]
+            # What it took over is stored for the next one.
+            assert about((await c.two.answer("r3"))[0]) == about(events)
+
+    run(scenario())
+
+
+def test_who_follows_a_gateway_that_dies_goes_on_without_a_seam(tmp_path):
+    async def scenario():
+        async with city(tmp_path, pace=PACE) as c:
+            first = asyncio.create_task(breaks(await c.one.open("r1")))
+            second = asyncio.create_task(c.two.answer("r2"))
+            await asyncio.sleep(2.5 * PACE)
+            await c.one.die()
+            await first
+            events, _ = await second
+            assert whole(events)
+            assert c.two.claims == ["running", "taken"]
+            assert c.runs() == ["r1"]
+
+    run(scenario())
+
+
+def test_an_owner_that_dies_before_the_first_token_is_followed_from_the_beginning(tmp_path):
+    async def scenario():
+        async with city(tmp_path, pace=PACE) as c:
+            c.world.router.hold = asyncio.Event()
+            first = asyncio.create_task(breaks(await c.one.open("r1")))
+            await asyncio.sleep(1)
+            await c.one.die()
+            await first
+            c.world.router.hold.set()
+            await asyncio.sleep(6)
+            events, answer = await c.two.answer("r2")
+            assert whole(events)
+            assert (answer.answer_id, started(events).replayed, c.runs()) == ("r1", True, ["r1"])
+
+    run(scenario())
+
+
+def test_what_cannot_be_resumed_is_made_anew_under_the_same_run(tmp_path):
+    async def scenario():
+        worker = Worker("a")
+        async with city(tmp_path, worker, pace=PACE) as c:
+            c.world.router.capabilities = capable(resume_guided=False)
+            c.world.router.changed.set()
+            await asyncio.sleep(0.1)
+            request = ask(guided=Guided(json_object=True))
+            first = asyncio.create_task(breaks(await c.one.open("r1", request)))
+            await asyncio.sleep(2.5 * PACE)
+            await c.one.die()
+            await first
+            await asyncio.sleep(6)
+            events, answer = await c.two.answer("r2", request)
+            assert whole(events)
+            assert (answer.answer_id, answer.replayed, started(events).replayed) == ("r1", False, False)
+            assert c.runs() == ["r1"]
+            assert not worker.requests[-1][0].resume.choices
+            assert about((await c.two.answer("r3", request))[0]) == about(events)
+
+    run(scenario())
+
+
+def test_who_has_a_part_of_what_is_made_anew_is_interrupted(tmp_path):
+    async def scenario():
+        async with city(tmp_path, pace=PACE) as c:
+            c.world.router.capabilities = capable(resume_guided=False)
+            c.world.router.changed.set()
+            await asyncio.sleep(0.1)
+            request = ask(guided=Guided(json_object=True))
+            first = asyncio.create_task(breaks(await c.one.open("r1", request)))
+            second = asyncio.create_task(breaks(await c.two.open("r2", request)))
+            await asyncio.sleep(2.5 * PACE)
+            await c.one.die()
+            await first
+            events, error = await second
+            assert tokens(events) == [100, 101, 102]
+            assert error.reason is Reason.STREAM_INTERRUPTED
+
+    run(scenario())
+
+
+def test_an_answer_of_another_model_by_that_name_is_made_anew(tmp_path):
+    async def scenario():
+        async with city(tmp_path, pace=PACE) as c:
+            first = asyncio.create_task(breaks(await c.one.open("r1")))
+            await asyncio.sleep(2.5 * PACE)
+            await c.one.die()
+            await first
+            c.world.router.digest = "digest-2"
+            c.world.router.changed.set()
+            await asyncio.sleep(6)
+            events, _ = await c.two.answer("r2")
+            assert whole(events)
+            assert not c.world.workers["a"].requests[-1][0].resume.choices
+
+    run(scenario())
+
+
+def test_a_hold_that_ended_with_its_gateway_is_not_gone_on_with(tmp_path):
+    """The ledger has charged what was delivered: the rest cannot be had under the same hold."""
+
+    async def scenario():
+        async with city(tmp_path, pace=PACE) as c:
+            first = asyncio.create_task(breaks(await c.one.open("r1")))
+            await asyncio.sleep(2.5 * PACE)
+            await c.one.die()
+            await first
+            await asyncio.sleep(60)
+            c.world.ledger.ended.add("r1")
+            events, answer = await c.two.answer("r2")
+            assert whole(events)
+            assert (answer.answer_id, answer.replayed) == ("r1", False)
+            assert c.runs() == ["r1", "run-1"]
+
+    run(scenario())
+
+
+def test_an_owner_that_comes_back_too_late_stops(tmp_path):
+    async def scenario():
+        async with city(tmp_path, pace=PACE) as c:
+            first = asyncio.create_task(breaks(await c.one.open("r1", ask(max_tokens=40))))
+            await asyncio.sleep(2.5 * PACE)
+            c.one.wire.dead = True
+            await asyncio.sleep(6)
+            second = asyncio.create_task(c.two.answer("r2", ask(max_tokens=40)))
+            await asyncio.sleep(1)
+            c.one.wire.dead = False
+            _, error = await first
+            assert error.reason is Reason.STREAM_INTERRUPTED
+            assert "another gateway" in error.message
+            assert whole((await second)[0], 40)
+
+    run(scenario())
+
+
+def test_a_long_answer_keeps_its_lease_while_nothing_comes(tmp_path):
+    async def scenario():
+        async with city(tmp_path, pace=30.0) as c:
+            first = asyncio.create_task(c.one.answer("r1", ask(max_tokens=3)))
+            await asyncio.sleep(20)
+            events, _ = await c.two.answer("r2", ask(max_tokens=3))
+            assert c.two.claims == ["running"]
+            assert about(events) == about((await first)[0])
+
+    run(scenario())
+
+
+# Stops.
+
+
+def test_a_drain_waits_for_answers_whose_clients_have_gone(tmp_path):
+    async def scenario():
+        async with city(tmp_path, pace=PACE) as c:
+            await read(await c.one.open("r1"), 1)
+            await c.one.keyed.drain(60.0)
+            assert len(c.one.keyed) == 0
+            assert c.world.record.error == ""
+
+    run(scenario())
+
+
+def test_what_a_stop_cuts_off_is_made_anew_by_the_next(tmp_path):
+    async def scenario():
+        async with city(tmp_path, pace=PACE) as c:
+            first = asyncio.create_task(breaks(await c.one.open("r1")))
+            await asyncio.sleep(2.5 * PACE)
+            await c.one.keyed.close()
+            _, error = await first
+            assert error.reason is Reason.DRAINING
+            events, answer = await c.two.answer("r2")
+            assert whole(events)
+            assert (answer.answer_id, c.runs()) == ("r2", ["r1", "r2"])
+
+    run(scenario())
+
+
+def test_choices_are_resumed_each_where_it_was(tmp_path):
+    async def scenario():
+        async with city(tmp_path, pace=PACE) as c:
+            request = ask(sampling=Sampling(max_tokens=4, n=2))
+            first = asyncio.create_task(breaks(await c.one.open("r1", request)))
+            await asyncio.sleep(3.5 * PACE)
+            await c.one.die()
+            await first
+            await asyncio.sleep(6)
+            events, _ = await c.two.answer("r2", request)
+            assert whole(events, 4, 0)
+            assert whole(events, 4, 1)
+
+    run(scenario())
