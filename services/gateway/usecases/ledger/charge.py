@@ -159,7 +159,7 @@ class Charge:
         if await self._ask_for(usual, must=missing > 0):
             return
         self._refused = True
-        if missing and not (missing < usual and await self._ask_for(missing, must=True)):
+        if missing and not self.truncated and not (missing < usual and await self._ask_for(missing, must=True)):
             self.truncated = self.truncated or "budget"
 
     async def _ask_for(self, tokens: int, *, must: bool) -> bool:

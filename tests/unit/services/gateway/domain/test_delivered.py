@@ -132,3 +132,41 @@ def test_nothing_passes_before_an_attempt_has_told_its_usage_nor_after_the_finis
     delivered = begun()
     delivered.take([delta(1, finish=ipb.FINISH_REASON_LENGTH)])
     assert not delivered.pass_on(delta(2), taken)
+
+
+@given(
+    room=st.integers(0, 30), sizes=st.lists(st.integers(1, 4), max_size=12), tapped=st.lists(st.booleans(), max_size=12)
+)
+def test_no_more_tokens_are_delivered_than_there_is_room_for(room, sizes, tapped):
+    delivered, index = Delivered(1, room), 0
+    delivered.take([delta(0, (), "", usage=ipb.Usage(prompt_tokens=1))])
+    for size, tap in zip(sizes, tapped, strict=False):
+        part = delta(index, range(index, index + size))
+        if tap and delivered.pass_on(part, lambda *_: True):
+            index += size
+        else:
+            index += len(delivered.take([part]) and part.token_ids)
+        if delivered.cut:
+            break
+    assert delivered.tokens == index <= room
+    assert delivered.room == room - index
+    assert delivered.cut or sum(sizes[: len(tapped)]) <= room
+
+
+def test_what_follows_the_cut_is_left_and_every_choice_ends_there():
+    delivered = Delivered(2, 3)
+    taken = delivered.take([delta(0, (1, 2)), delta(0, (1, 2), choice=1), delta(2, (3,))])
+    assert [list(part.token_ids) for part in taken] == [[1, 2]]
+    assert delivered.cut
+    ends = delivered.finish_cut()
+    assert [(end.choice, end.finish) for end in ends] == [(0, ipb.FINISH_REASON_LENGTH), (1, ipb.FINISH_REASON_LENGTH)]
+    assert delivered.unfinished == 0
+
+
+def test_near_the_end_of_its_room_a_delta_takes_the_ordinary_way():
+    delivered = Delivered(1, 10, low=4)
+    delivered.take([delta(0, (1,), usage=ipb.Usage(prompt_tokens=1))])
+    assert delivered.pass_on(delta(1, range(5)), lambda *_: True)
+    assert not delivered.pass_on(delta(6, (1,)), lambda *_: True)
+    assert delivered.room == 4
+    assert delivered.take([delta(6, (1,))])

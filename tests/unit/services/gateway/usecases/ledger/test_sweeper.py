@@ -1,0 +1,179 @@
+"""What becomes of the holds of a gateway that is gone."""
+
+import asyncio
+
+from libs.errors import PlatformError, Reason
+from libs.telemetry.metrics import Registry
+from libs.testing.loop import run
+from services.gateway.domain.ledger.types import Progress
+from services.gateway.domain.sent import Sent, SentAnswer
+from services.gateway.metrics import LedgerMetrics
+from services.gateway.usecases.ledger.sweeper import Sweeper, SweepTimes
+from tests.unit.services.gateway.usecases.ledger.ledgers import Books, ask, settled, used
+
+
+class Workers:
+    """Say what they are told to."""
+
+    def __init__(self, **changes):
+        self.answer = SentAnswer(**{"complete": True, "covers_seconds": 600.0, **changes})
+        self.asked = []
+
+    async def ask(self, request_ids):
+        self.asked.append(list(request_ids))
+        return self.answer
+
+
+class Tenants:
+    async def tenants(self):
+        return ["acme"]
+
+
+def sweeper(books, workers, may_expire=lambda: True):
+    metrics = LedgerMetrics(Registry())
+    return Sweeper(books.store, Tenants(), workers, books.clock, SweepTimes(), may_expire, metrics)
+
+
+async def abandoned(books, progress, request_id="r1"):
+    """A hold whose gateway was killed after it had reported `progress`; its lease has just run out."""
+    async with books.keeper() as keeper:
+        await keeper.hold(ask(request_id), lambda: progress)
+        await asyncio.sleep(6)
+    await asyncio.sleep(15)
+
+
+def test_it_is_charged_what_the_workers_have_sent():
+    async def scenario():
+        books = Books()
+        workers = Workers(sent={"r1": Sent(10, (30, 5), cached_tokens=4)})
+        await abandoned(books, used(7))
+        assert await sweeper(books, workers).sweep("acme") == 1
+        assert (books.totals.settled, books.totals.held, books.totals.running) == (45, 0, 0)
+
+    run(scenario())
+
+
+def test_what_has_never_reached_a_worker_is_given_back():
+    async def scenario():
+        books = Books()
+        await abandoned(books, Progress(10, 10, 0, 0, 0))
+        assert await sweeper(books, Workers()).sweep("acme") == 1
+        assert (books.totals.settled, books.totals.held) == (0, 0)
+
+    run(scenario())
+
+
+def test_workers_whose_memory_does_not_reach_back_prove_nothing():
+    async def scenario():
+        books = Books()
+        await abandoned(books, Progress(10, 10, 0, 0, 0))
+        assert await sweeper(books, Workers(covers_seconds=5.0)).sweep("acme") == 0
+        assert books.totals.held == 100
+
+    run(scenario())
+
+
+def test_while_a_worker_does_not_answer_it_waits_and_then_charges_what_was_reported():
+    async def scenario():
+        books = Books()
+        workers = Workers(complete=False)
+        await abandoned(books, used(7))
+        sweep = sweeper(books, workers)
+        assert await sweep.sweep("acme") == 0
+        await asyncio.sleep(10)
+        assert await sweep.sweep("acme") == 1
+        assert (books.totals.settled, books.totals.held) == (17, 0)
+
+    run(scenario())
+
+
+def test_what_was_never_reported_on_is_charged_its_prompt_and_never_nothing():
+    async def scenario():
+        books = Books()
+        async with books.keeper() as keeper:
+            await keeper.hold(ask(prompt=10), Progress)
+        await asyncio.sleep(26)
+        assert await sweeper(books, Workers(complete=False)).sweep("acme") == 1
+        assert books.totals.settled == 10
+
+    run(scenario())
+
+
+def test_a_call_that_a_worker_still_works_on_is_asked_for_again():
+    async def scenario():
+        books = Books()
+        workers = Workers(sent={"r1": Sent(10, (30,), running=True)})
+        await abandoned(books, used(7))
+        assert await sweeper(books, workers).sweep("acme") == 0
+
+    run(scenario())
+
+
+def test_holds_beside_a_request_are_asked_for_by_its_id():
+    async def scenario():
+        books = Books()
+        workers = Workers(sent={"r1": Sent(10, (3,))})
+        await abandoned(books, used(1), request_id="r1~1+2")
+        await sweeper(books, workers).sweep("acme")
+        assert workers.asked == [["r1"]]
+        assert books.totals.settled == 13
+
+    run(scenario())
+
+
+async def unreachable(*args):
+    raise PlatformError(Reason.STORE_UNAVAILABLE, "cut off", started=False)
+
+
+def test_two_sweepers_charge_once_and_a_gateway_that_comes_back_corrects_it():
+    async def scenario():
+        books = Books()
+        workers = Workers(sent={"r1": Sent(10, (30,))})
+        async with books.keeper("slow") as slow:
+            await slow.hold(ask(), lambda: used(7))
+            renewing = books.store.extend
+            books.store.extend = unreachable
+            await asyncio.sleep(16)
+            both = sweeper(books, workers), sweeper(books, workers)
+            assert await asyncio.gather(*(one.sweep("acme") for one in both)) == [1, 0]
+            assert books.totals.settled == 40
+            books.store.extend = renewing
+            slow.settle(ask(), settled(tokens=35))
+            await asyncio.sleep(0.5)
+            assert books.totals.settled == 45
+
+    run(scenario())
+
+
+def test_it_sweeps_by_itself_unless_gateways_had_no_time_to_renew():
+    async def scenario():
+        books, may = Books(), False
+        workers = Workers(sent={"r1": Sent(10, (30,))})
+        await abandoned(books, used(7))
+        task = asyncio.create_task(sweeper(books, workers, lambda: may).run())
+        await asyncio.sleep(30)
+        assert books.totals.held == 100
+        may = True
+        await asyncio.sleep(2)
+        assert books.totals.settled == 40
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    run(scenario())
+
+
+def test_a_store_that_is_away_does_not_end_the_sweeping():
+    async def scenario():
+        books = Books()
+        workers = Workers(sent={"r1": Sent(10, (30,))})
+        await abandoned(books, used(7))
+        books.store.down = True
+        task = asyncio.create_task(sweeper(books, workers).run())
+        await asyncio.sleep(5)
+        books.store.down = False
+        await asyncio.sleep(2)
+        assert books.totals.settled == 40
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    run(scenario())
