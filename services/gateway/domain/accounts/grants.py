@@ -97,8 +97,11 @@ class Grant:
     def _models(self, wanted: tuple[str, ...], before: Limits | None) -> tuple[str, ...]:
         if self.models is None or (before is not None and set(wanted) == set(before.models)):
             return wanted
-        if not wanted:
+        if not wanted and self.models:
             return tuple(sorted(self.models))
+        if not wanted:
+            # An empty list means all: who may name no model cannot say "none" to others.
+            raise _above("models")
         if not self.models.issuperset(wanted):
             raise _above("models")
         return wanted

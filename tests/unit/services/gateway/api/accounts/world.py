@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, cached_property, partial
 
 import httpx
 
@@ -23,6 +23,7 @@ from services.gateway.usecases.accounts import KeySecrets, KeySpec, LimitsSpec, 
 from services.gateway.usecases.accounts.authenticator import KeyAuthenticator
 
 PEPPER = b"pepper"
+STARTED = 1_700_000_000.0
 INSTALL = Principal("acme", "install", role=Role.ADMIN)
 
 
@@ -83,6 +84,11 @@ class Door:
         return await KeyAuthenticator(self.store, self.clock, PEPPER).authenticate(presented)
 
 
+@cache
+def _shared():
+    return World()
+
+
 class World:
     """`keys[name]` is a key's text, `ids[name]` its id. Names: see `populate`."""
 
@@ -104,7 +110,23 @@ class World:
             partial(add_litellm_routes, desk=self.desk, door=self.door),
         ]
 
+    @classmethod
+    async def shared(cls):
+        """One populated world for all tests, put back as it was: making the application takes a while."""
+        world = _shared()
+        if not world.ids:
+            await world.populate()
+            world.saved = dict(world.store.records), len(world.store.changes), dict(world.keys), dict(world.ids)
+        records, changes, keys, ids = world.saved
+        world.store.records, world.keys, world.ids = dict(records), dict(keys), dict(ids)
+        del world.store.changes[changes:]
+        world.spend.rows, world.spend.settled = {}, {}
+        world.clock.advance(STARTED - world.clock.unix())
+        return world
+
+    @cached_property
     def app(self):
+        """The application; it stays the same for the life of this world."""
         return admin_app(ScriptedPipeline(), self.door, Registry(), created=1, version="0", extend=self.extend)
 
     async def populate(self):
@@ -134,7 +156,7 @@ class World:
     async def client(self, name=None):
         """An HTTP client on the application, with that key."""
         headers = {"authorization": f"Bearer {self.keys[name]}"} if name else {}
-        transport = httpx.ASGITransport(self.app(), raise_app_exceptions=False)
+        transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://gateway", headers=headers) as client:
             yield client
 

@@ -12,7 +12,7 @@ from tests.unit.services.gateway.api.accounts.world import World
 
 def scripted(script, name="admin"):
     async def main():
-        world = await World().populate()
+        world = await World.shared()
         async with world.client(name) as client:
             return await script(world, client)
 

@@ -59,6 +59,11 @@ def test_what_is_taken_away_is_inherited_too():
     assert changed.models == ("big", "small")
 
 
+def test_who_may_name_no_model_hands_none_out():
+    with pytest.raises(PlatformError):
+        Grant(models=frozenset()).limits(LimitsSpec())
+
+
 def test_a_change_touches_only_what_is_said():
     assert GRANT.limits(LimitsSpec(parallel_requests=1), Limits()) == LimitsSpec(parallel_requests=1)
 
