@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from libs.app import App, run_service
 from libs.clock import Clock
 from libs.ids import boot_id
+from libs.kafka import TopicSpec
 from libs.rpc.api import Handler
 from libs.rpc.server import RpcServer
 from libs.rpc.settings import RpcServerSettings
@@ -30,6 +31,7 @@ from services.gateway.adapters.ledger.assembly import LedgerParts, ledger_parts
 from services.gateway.adapters.ledger.spend import ValkeySpend
 from services.gateway.adapters.ledger.store import LeaseTimes
 from services.gateway.adapters.placements import PlacementLimits
+from services.gateway.adapters.relay_assembly import RelayOptions, open_relay
 from services.gateway.adapters.sessions import ValkeyOwners
 from services.gateway.api.accounts.desk import Desk, desk_over
 from services.gateway.api.accounts.routes import add_account_routes
@@ -142,6 +144,18 @@ def _ledger(settings: GatewaySettings, valkey: Valkey, prices: PriceBook, app: A
     return ledger_parts(valkey, prices, app.clock, app.telemetry.registry, name, times, limits)
 
 
+def _relay(settings: GatewaySettings, money: LedgerParts, stack: AsyncExitStack, app: App) -> None:
+    if not settings.kafka.brokers:
+        _log.info("usage is not published", why="kafka.brokers is empty", where="it stays in the store's outbox")
+        return
+    outbox = settings.outbox
+    topic = TopicSpec(outbox.topic, outbox.partitions, outbox.replication)
+    holder = f"{settings.name or 'gateway'}-{boot_id()}"
+    options = RelayOptions(settings.kafka, topic, holder, outbox.idle_seconds_max, outbox.entries_max)
+    relay = open_relay(stack, options, money.outbox, app.clock, app.telemetry.registry)
+    app.spawn(relay.run(), "outbox-relay")
+
+
 def _options(settings: GatewaySettings, secret: bytes) -> PipelineOptions:
     sessions = settings.sessions
     return PipelineOptions(
@@ -194,6 +208,7 @@ async def build(settings: GatewaySettings, stack: AsyncExitStack, app: App) -> N
     app.spawn(money.keeper.run(), "ledger-keeper")
     app.spawn(money.keeper.lives.follow(), "ledger-lives")
     app.spawn(money.sweeper(opened.sent).run(), "ledger-sweeper")
+    _relay(settings, money, stack, app)
     desk = desk_over(accounts.accounts, ValkeySpend(valkey), app.clock)
     keyed = _keyed(settings, valkey, pipeline, stack, app)
     gateway = compose(settings, Ports(pipeline, accounts.authenticator, app.telemetry.registry, app.clock, desk, keyed))

@@ -10,6 +10,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from libs.errors import PlatformError
+from libs.kafka import KafkaSettings
 from libs.money import AmountError
 from libs.rpc.settings import RpcServerSettings
 from libs.settings import ServiceSettings, SettingsGroup
@@ -142,6 +143,21 @@ class AccountsSettings(SettingsGroup):
     stale_seconds: float = Field(default=300.0, ge=1.0, le=86_400.0)
 
 
+class OutboxSettings(SettingsGroup):
+    """How what the ledger decided leaves the store. Without kafka.brokers it stays there."""
+
+    topic: str = Field(default="headrace.usage.v1", pattern=r"^[A-Za-z0-9._-]{1,249}$")
+    # Only for a topic that is created here. Tenants are spread over partitions: consumers can be as many. It cannot be
+    # lowered later, and raising it breaks the order of a tenant's events.
+    partitions: int = Field(default=12, ge=1, le=1_000)
+    # Copies of each partition; -1 = what the brokers have as their default. Three where kafka.durable is on.
+    replication: int = Field(default=-1, ge=-1, le=32)
+    # The longest time until a tenant that rested is looked at. Low values read more; high values publish later.
+    idle_seconds_max: float = Field(default=10.0, ge=0.25, le=600.0)
+    # Of one tenant at a time, some 600 bytes each.
+    entries_max: int = Field(default=500, ge=1, le=10_000)
+
+
 class PriceSettings(SettingsGroup):
     """What a model or pool costs while no price of it is stored, in dollars per million tokens."""
 
@@ -189,6 +205,8 @@ class GatewaySettings(ServiceSettings):
     queue: QueueSettings = QueueSettings()
     idempotency: IdempotencySettings = IdempotencySettings()
     ledger: LedgerSettings = LedgerSettings()
+    kafka: KafkaSettings = KafkaSettings()
+    outbox: OutboxSettings = OutboxSettings()
     accounts: AccountsSettings = AccountsSettings()
     # A model without a price, here or stored by the admin API, is refused: nothing is free by accident.
     prices: tuple[PriceSettings, ...] = ()

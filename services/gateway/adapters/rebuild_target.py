@@ -38,10 +38,7 @@ class StoreTarget:
         return await self._ledger.dump(tenant)
 
     async def _any(self, pattern: str) -> bool:
-        cursor = b"0"
-        while True:
+        cursor, found = await self._valkey.command("SCAN", 0, "MATCH", pattern, "COUNT", _SCANNED)
+        while int(cursor) and not found:
             cursor, found = await self._valkey.command("SCAN", cursor, "MATCH", pattern, "COUNT", _SCANNED)
-            if found:
-                return True
-            if cursor == b"0":
-                return False
+        return bool(found)
