@@ -24,7 +24,7 @@ from services.gateway.events import Ended, Event, Started
 from services.gateway.usecases.attempts import interrupted
 from services.gateway.usecases.call import Held
 from services.gateway.usecases.logged_events import Failed, decode
-from services.gateway.usecases.maker import AgainError, KeyedCall, Maker, MakerMeans
+from services.gateway.usecases.maker import KeyedCall, Maker, MakerMeans
 
 RETRY_SECONDS = 0.1
 FOLLOWED = (Verdict.RUNNING, Verdict.DONE)
@@ -211,7 +211,7 @@ class Answer:
         return interrupted("it became too long to be kept" if state is State.LARGE else "its end was not kept")
 
     async def _own(self) -> AsyncGenerator[list[Event], None]:
-        """What this process makes; where it goes on, behind what the client has. Ends as `_follow` does."""
+        """What this process makes; where it goes on, behind what the client has."""
         maker = await self._chat.make(self._call, self._owner, self._claimed)
         skip = self._seen
         try:
@@ -224,8 +224,6 @@ class Answer:
                         skip -= 1
                     else:
                         yield batch
-        except AgainError:
-            return
         finally:
             maker.client_left()
 

@@ -12,7 +12,7 @@ from typing import Protocol
 from libs.clock import Clock
 from libs.errors import PlatformError, Reason
 from libs.telemetry import get_logger
-from services.gateway.domain.idempotency import Claimed, Keyed, State, Verdict, taken_over
+from services.gateway.domain.idempotency import Claimed, Keyed, State, taken_over
 from services.gateway.domain.turns import ChatRequest, Principal
 from services.gateway.events import Ended, Event
 from services.gateway.ports.answers import Answers
@@ -61,10 +61,6 @@ class MakerMeans:
     answers: Answers
     clock: Clock
     times: LogTimes
-
-
-class AgainError(Exception):
-    """The answer cannot be gone on with: the call is to claim its key again, and begins anew."""
 
 
 class Maker:
@@ -165,13 +161,11 @@ class Maker:
         """Ends an answer that is not whole: one that has begun is broken, else its key is free again."""
         if self._whole:
             return
-        ended_before = self._claimed.verdict is Verdict.TAKEN and error.reason is Reason.CONFLICT
-        if not self._lost:
-            if self._log.began and not ended_before:
-                await self._log.finish([failed(error)], State.BROKEN)
-            else:
-                await self._release()
-        self.feed.fail(AgainError() if ended_before else told)
+        if self._log.began and not self._lost:
+            await self._log.finish([failed(error)], State.BROKEN)
+        elif not self._lost:
+            await self._release()
+        self.feed.fail(told)
 
     async def _release(self) -> None:
         await self._log.close()
