@@ -73,7 +73,7 @@ def account_parts(valkey: Valkey, clock: Clock, options: AccountOptions) -> Acco
 
 
 def _not_imported(what: str, problem: PlatformError) -> None:
-    _log.error("keys not imported", key=what, why=problem.message)
+    _log.error("keys not imported", record=what, why=problem.message)
 
 
 def _followed(problem: PlatformError | None) -> None:

@@ -42,6 +42,41 @@ def test_anonymous_callers_are_refused_anywhere_else(flag, host):
     settings(flag, host)
 
 
+def test_prices_are_dollars_per_million_tokens():
+    found = settings(
+        "--prices",
+        '[{"model": "small", "input_usd_per_million": "0.0375", "output_usd_per_million": 0.15},'
+        ' {"model": "large", "input_usd_per_million": 1, "output_usd_per_million": 2, "cached_usd_per_million": 0}]',
+    )
+    small, large = found.price_list()
+    assert (small.input_nanodollars, small.cached_nanodollars, small.output_nanodollars) == (
+        37_500_000, 37_500_000, 150_000_000,
+    )  # fmt: skip
+    assert (large.model, large.cached_nanodollars) == ("large", 0)
+    assert settings().price_list() == ()
+
+
+@pytest.mark.parametrize(
+    "price",
+    [
+        '{"model": "small", "input_usd_per_million": "-1", "output_usd_per_million": "1"}',
+        '{"model": "small", "input_usd_per_million": "NaN", "output_usd_per_million": "1"}',
+        '{"model": "small", "input_usd_per_million": "1e-10", "output_usd_per_million": "1"}',
+        '{"model": "small", "input_usd_per_million": "1e9", "output_usd_per_million": "1"}',
+        '{"model": "sm all", "input_usd_per_million": "1", "output_usd_per_million": "1"}',
+        '{"model": "small", "input_usd_per_million": "1"}',
+        '{"model": "small", "input_usd_per_million": "1", "output_usd_per_million": "1", "free": true}',
+        (
+            '{"model": "a", "input_usd_per_million": "1", "output_usd_per_million": "1"},'
+            '{"model": "a", "input_usd_per_million": "2", "output_usd_per_million": "2"}'
+        ),
+    ],
+)
+def test_a_price_that_cannot_be_kept_refuses_to_start(price):
+    with pytest.raises(SettingsError, match="prices"):
+        settings("--prices", f"[{price}]")
+
+
 @pytest.mark.parametrize(
     ("host", "local"),
     [("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("localhost", True), ("localhost.evil.org", False)],
