@@ -71,15 +71,16 @@ class GrpcChat:
         assert task is not None  # noqa: S101 - handlers run in tasks; this tells mypy
         responder.on_cancel(partial(_cancel, task))
         key = info.metadata.get("idempotency-key")
-        answer_id = request_id
+        stored = None
         if key is None:
             events = self.pipeline.chat(asked, principal, request_id=request_id, deadline=deadline)
         else:
             stored = await self._stored(key, request, asked, principal, request_id, deadline)
-            events, answer_id = stored.events(), stored.answer_id
+            events = stored.events()
         async with aclosing(events):
             async for batch in events:
-                for response in responses_of(batch, answer_id, asked.model):
+                answer_id, replayed = (stored.answer_id, stored.replayed) if stored else (request_id, False)
+                for response in responses_of(batch, answer_id, asked.model, replayed=replayed):
                     responder.send(response)
                 await responder.ready()
 

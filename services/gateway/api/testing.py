@@ -16,7 +16,7 @@ from libs.telemetry.metrics import Registry
 from services.gateway.api.admin import admin_app
 from services.gateway.api.chat_route import ChatRoute, ChatRouteLimits
 from services.gateway.api.connection import ConnectionLimits
-from services.gateway.api.ports import Anonymous, Authenticator, Pipeline
+from services.gateway.api.ports import Anonymous, Authenticator, KeyedPipeline, Pipeline
 from services.gateway.api.rest import Rest
 from services.gateway.api.server import RestServer
 from services.gateway.api.watch import Watch
@@ -83,9 +83,10 @@ class ScriptedPipeline:
         deadline: float,
         write: Callable[[GenerateResponse, str], bool] | None = None,
         held: Callable[[Standing], None] | None = None,
+        part: object = None,
     ) -> AsyncGenerator[list[Event], None]:
         """See Pipeline."""
-        del deadline, held
+        del deadline, held, part
         self.requests.append(request)
         self.principals.append(principal)
         self.running += 1
@@ -148,15 +149,15 @@ async def public_face(
     connections: ConnectionLimits | None = None,
     watch_every: float = 0.02,
     extend: Iterable[Callable[[FastAPI], None]] = (),
+    keyed: KeyedPipeline | None = None,
 ) -> AsyncIterator[Face]:
     """The real routes on a real port of loopback."""
     clock, registry = SystemClock(), Registry()
     watch = Watch(clock, watch_every)
     metrics = RestMetrics(registry, lambda: len(watch))
     door = authenticator or Anonymous()
-    chat = ChatRoute(
-        pipeline, door, ChatDecoder(request_limits or Limits()), clock, watch, metrics, limits or ChatRouteLimits()
-    )
+    decoder, limits = ChatDecoder(request_limits or Limits()), limits or ChatRouteLimits()
+    chat = ChatRoute(pipeline, door, decoder, clock, watch, metrics, limits, keyed=keyed)
     admin = admin_app(pipeline, door, registry, created=1, version="0", extend=extend)
     rest = Rest(chat, admin, metrics, clock)
     server = RestServer(rest, "127.0.0.1", 0, limits=connections or ConnectionLimits())

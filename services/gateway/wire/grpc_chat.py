@@ -165,14 +165,14 @@ def _session(message: ChatMessage, headers: Mapping[str, str], tenant: str, turn
     )
 
 
-def responses_of(events: list[Event], request_id: str, model: str) -> list[ChatResponse]:
+def responses_of(events: list[Event], request_id: str, model: str, *, replayed: bool = False) -> list[ChatResponse]:
     """One response per delta; the end is one of its own with usage and report."""
     out: list[ChatResponse] = []
     for event in events:
         if type(event) is Delta:
             out.append(_delta(event.response, request_id, model))
         elif type(event) is Ended:
-            out.append(_ended(event, request_id, model))
+            out.append(_ended(event, request_id, model, replayed=replayed))
     return out
 
 
@@ -189,7 +189,7 @@ def _delta(delta: GenerateResponse, request_id: str, model: str) -> ChatResponse
     )
 
 
-def _ended(ended: Ended, request_id: str, model: str) -> ChatResponse:
+def _ended(ended: Ended, request_id: str, model: str, *, replayed: bool) -> ChatResponse:
     usage = Usage(
         prompt_tokens=ended.prompt_tokens,
         completion_tokens=ended.completion_tokens,
@@ -209,5 +209,7 @@ def _ended(ended: Ended, request_id: str, model: str) -> ChatResponse:
         resumed=ended.resumed,
         cost_nanodollars=ended.cost,
         truncated=ended.truncated,
+        replayed=replayed,
+        queued_ms=ended.queued_ms,
     )
     return ChatResponse(id=request_id, model=model, usage=usage, report=report)
