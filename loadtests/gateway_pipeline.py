@@ -33,6 +33,7 @@ from services.gateway.domain.turns import ChatRequest, Principal, Role, Sampling
 from services.gateway.usecases.attempts import Means, RunnerLimits
 from services.gateway.usecases.call import Services
 from services.gateway.usecases.chat import ChatPipeline
+from services.gateway.usecases.ledger.charge import Charges
 from services.gateway.usecases.ledger.testing import null_charges
 from services.gateway.usecases.prepare import PrepareLimits, Preparer
 from services.gateway.usecases.sessions import SessionGuard, SessionLimits
@@ -132,15 +133,15 @@ def responses(count: int) -> list[ipb.GenerateResponse]:
     return made
 
 
-def pipeline(channel: ReadyChannel) -> ChatPipeline:
-    """The real pipeline over parts that cost nothing."""
+def pipeline(channel: ReadyChannel, charges: Charges | None = None) -> ChatPipeline:
+    """The real pipeline over parts that cost nothing, the ledger included unless `charges` brings a real one."""
     clock, parts = SystemClock(), ReadyParts()
     workers = RpcWorkers(Channels(lambda _: channel, clock))
     room = WaitingRoom(clock, WaitLimits())
     means = Means(RpcRouter(channel), workers, RetryBudget(clock.monotonic), RunnerLimits(), room)
     preparer = Preparer(parts, CacheSalts(b"pepper"), clock, PrepareLimits())
     return ChatPipeline(
-        Services(parts, SessionGuard(parts, clock, SessionLimits()), preparer, means, null_charges(clock), clock)
+        Services(parts, SessionGuard(parts, clock, SessionLimits()), preparer, means, charges or null_charges(clock), clock)
     )
 
 

@@ -67,27 +67,30 @@ class Valkey:
         link = self._link
         if link is None or not self._up:
             link = await self._first_link()
-        return await self._reply(self._submit(link, args))
-
-    async def _reply(self, future: asyncio.Future[Any]) -> Any:
         try:
-            return await future
-        except ResponseError as error:
+            return await self._submit(link, args)
+        except (ResponseError, OSError) as error:
+            raise self._failure(error) from error
+
+    def _failure(self, error: ResponseError | OSError) -> ResponseError | PlatformError:
+        """What the caller is told: a command that is wrong as it is, all else as a store that is away."""
+        if isinstance(error, ResponseError):
             if is_command_error(error):
-                raise
+                return error
             self._fell(str(error))
-            raise self._unavailable(str(error)) from error
-        except OSError as error:
-            raise self._unavailable(str(error)) from error
+        return self._unavailable(str(error))
 
     async def call(self, library: FunctionLibrary, function: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
         """Runs `function` of `library`, loading the library when the store does not have it (new, or emptied)."""
-        name = f"{library.versioned}_{function}"
+        # As `command` does it, without a coroutine of its own: every paid call comes by here twice.
+        name, link = f"{library.versioned}_{function}", self._link
+        if link is None or not self._up:
+            link = await self._first_link()
         try:
-            return await self.command("FCALL", name, len(keys), *keys, *args)
-        except ResponseError as error:
+            return await self._submit(link, ("FCALL", name, len(keys), *keys, *args))
+        except (ResponseError, OSError) as error:
             if not _lacks_library(error):
-                raise
+                raise self._failure(error) from error
         await self._load(library)
         return await self.command("FCALL", name, len(keys), *keys, *args)
 
@@ -106,13 +109,14 @@ class Valkey:
         replies: list[Any] = []
         for future, (key, args) in zip(sent, calls, strict=True):
             try:
-                replies.append(await self._reply(future))
-            except PlatformError as lost:
-                replies.append(lost)
-            except ResponseError as error:
-                if not _lacks_library(error):
+                replies.append(await future)
+            except (ResponseError, OSError) as error:
+                if _lacks_library(error):
+                    replies.append(await self.call(library, function, [key], args))
+                elif isinstance(failure := self._failure(error), PlatformError):
+                    replies.append(failure)
+                else:
                     raise
-                replies.append(await self.call(library, function, [key], args))
         return replies
 
     async def close(self) -> None:
@@ -200,8 +204,8 @@ class Valkey:
         return PlatformError(Reason.STORE_UNAVAILABLE, message, retry_after_seconds=1.0, started=False)
 
 
-def _lacks_library(error: ResponseError) -> bool:
-    return "Function not found" in str(error)
+def _lacks_library(error: Exception) -> bool:
+    return isinstance(error, ResponseError) and "Function not found" in str(error)
 
 
 def is_command_error(error: Exception) -> bool:

@@ -189,7 +189,8 @@ class Charge:
         record = self._record
         if self._ask is None or not payable(record):
             return 0
-        return self._used(record.prompt_tokens, record.cached_tokens, record.completion_tokens).cost
+        record.cost = self._used(record.prompt_tokens, record.cached_tokens, record.completion_tokens).cost
+        return record.cost
 
     def end(self, reasoning_tokens: int) -> None:
         """Settles or refunds. The record is complete; a repeat does nothing."""
@@ -205,7 +206,7 @@ class Charge:
             return
         progress = self._used(record.prompt_tokens, record.cached_tokens, record.completion_tokens, reasoning_tokens)
         record.cost = progress.cost
-        platform = used(ask.meta, record.reprefill_tokens, 0, 0).cost
+        platform = used(ask.meta, record.reprefill_tokens, 0, 0).cost if record.reprefill_tokens else 0
         if self._expired is not None:
             # What was charged then is corrected to the whole; the hold beside it has only kept the room for it.
             ledger.settle(ask, Settlement(ask.tenant, ask.request_id, End.REFUNDED))

@@ -96,8 +96,9 @@ class LedgerKeeper:
             raise refused(reply.refusal, reply.standing)
         if reply.outcome is Outcome.ENDED:
             return reply
-        held = replace(ask, amount=reply.amount, tokens=reply.tokens)
-        self._live[ask.request_id] = _Live(held, reply.at_us, progress, self._clock.monotonic())
+        if reply.amount != ask.amount or reply.tokens != ask.tokens:
+            ask = replace(ask, amount=reply.amount, tokens=reply.tokens)
+        self._live[ask.request_id] = _Live(ask, reply.at_us, progress, self._clock.monotonic())
         return reply
 
     async def extend(self, ask: Ask, amount: int, tokens: int, progress: Progress) -> bool:
@@ -181,7 +182,8 @@ class LedgerKeeper:
     def _told(self, ended: _Ended, now: float) -> None:
         self._ending.pop(ended.ask.request_id, None)
         self._metrics.ended(ended.settlement.end.value)
-        self._recent.append(replace(ended, at=now))
+        ended.at = now
+        self._recent.append(ended)
         while self._recent and now - self._recent[0].at > self._limits.sure:
             self._recent.popleft()
 
