@@ -30,6 +30,7 @@ class Ports(_Group):
     router: int = Field(default=8101, ge=1, le=65535)
     workers: int = Field(default=8111, ge=1, le=65000)
     valkey: int = Field(default=8121, ge=1, le=65535)
+    kafka: int = Field(default=8131, ge=1, le=65535)
 
 
 class Transports(_Group):
@@ -112,7 +113,7 @@ class Config(_Group):
     @model_validator(mode="after")
     def _names_and_ports_differ(self) -> Config:
         names = self.worker_names
-        if len(set(names)) < len(names) or {"gateway", "router", "valkey"} & set(names):
+        if len(set(names)) < len(names) or {"gateway", "router", "valkey", "kafka"} & set(names):
             raise ValueError(f"process names must differ, workers are called {', '.join(names)}")
         ports = [*self.ports.model_dump(exclude={"workers"}).values(), *self.worker_ports]
         if twice := sorted({port for port in ports if ports.count(port) > 1}):
@@ -143,6 +144,12 @@ class Config(_Group):
     def worker_ports(self) -> list[int]:
         """Port of each worker, in order."""
         return [self.ports.workers + index for index in range(len(self.workers))]
+
+    @property
+    def embedded_broker(self) -> bool:
+        """True unless the gateway is told of other brokers (`services.gateway.kafka.brokers`)."""
+        kafka = self.services.gateway.get("kafka")
+        return not (isinstance(kafka, Mapping) and kafka.get("brokers"))
 
     @property
     def needs_bundled_model(self) -> bool:

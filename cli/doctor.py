@@ -96,9 +96,8 @@ def _running(config: Config) -> Iterator[Finding]:
 
 
 def _ports(config: Config) -> Iterator[Finding]:
-    named = config.ports.model_dump(exclude={"workers"}) | dict(
-        zip(config.worker_names, config.worker_ports, strict=True)
-    )
+    unused = {"workers"} if config.embedded_broker else {"workers", "kafka"}
+    named = config.ports.model_dump(exclude=unused) | dict(zip(config.worker_names, config.worker_ports, strict=True))
     for name, port in named.items():
         if is_free(port):
             yield Finding("port", "ok", f"{port} for {name} is free")
@@ -138,7 +137,7 @@ def _model(config: Config) -> Iterator[Finding]:
 def _settings(config: Config) -> Iterator[Finding]:
     """Asks each service whether it would start with its settings."""
     for spec in plan(config):
-        if spec.kind == "store":
+        if spec.kind in ("store", "broker"):
             continue
         done = subprocess.run([*spec.argv, "--check-config"], capture_output=True, text=True, check=False, timeout=60)
         if done.returncode:

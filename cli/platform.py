@@ -94,7 +94,7 @@ def _ports(config: Config) -> dict[str, tuple[int, str]]:
         "gRPC": (ports.grpc, "--grpc-port"),
         "router": (ports.router, file),
         "valkey": (ports.valkey, file),
-    }
+    } | ({"kafka": (ports.kafka, file)} if config.embedded_broker else {})
     return named | {n: (p, file) for n, p in zip(config.worker_names, config.worker_ports, strict=True)}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import struct
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -35,6 +36,35 @@ async def _ping(port: int) -> bool:
     try:
         writer.write(b"PING\r\n")
         return (await reader.readline()).startswith(b"+PONG")
+    finally:
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+
+
+# Kafka's ApiVersions, version 0, without a client id: length, key 18, version, correlation id 1, null string.
+_API_VERSIONS = struct.pack(">ihhih", 10, 18, 0, 1, -1)
+
+
+def broker_probe(port: int) -> Probe:
+    """Asks for the protocol versions: a broker that listens and is not ready does not answer."""
+
+    async def probe() -> tuple[bool, str]:
+        try:
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                return await _api_versions(port), ""
+        except (OSError, TimeoutError, asyncio.IncompleteReadError):
+            return False, ""
+
+    return probe
+
+
+async def _api_versions(port: int) -> bool:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(_API_VERSIONS)
+        _, correlation, error = struct.unpack(">iih", await reader.readexactly(10))
+        return (correlation, error) == (1, 0)
     finally:
         writer.close()
         with suppress(OSError):

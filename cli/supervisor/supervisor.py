@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from cli.config import Restarts
 from cli.supervisor.life import State
-from cli.supervisor.spec import DRAIN_ORDER, ProcessSpec
+from cli.supervisor.spec import DRAIN_ORDER, NEEDED, ProcessSpec
 from cli.supervisor.state import PlatformState
 from cli.supervisor.watched import Shared, Watched
 from cli.view.port import Onlooker
@@ -87,7 +87,7 @@ class Supervisor:
         while True:
             with suppress(OSError):
                 self._mark_ready(await self._is_ready())
-            if self.state.ready or any(self._given_up(kind) for kind in DRAIN_ORDER):
+            if self.state.ready or any(self._given_up(kind) for kind in NEEDED):
                 self.settled.set()
             self._onlooker.tick(self.state)
             await self._clock.sleep(TICK_SECONDS)

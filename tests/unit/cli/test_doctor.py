@@ -11,7 +11,8 @@ from cli.install import install
 @pytest.fixture
 def config(tmp_path):
     return Config(
-        state_dir=tmp_path / "state", ports=Ports(rest=28180, grpc=28190, router=28101, workers=28111, valkey=28121)
+        state_dir=tmp_path / "state",
+        ports=Ports(rest=28180, grpc=28190, router=28101, workers=28111, valkey=28121, kafka=28131),
     )
 
 

@@ -23,8 +23,8 @@ def flag(spec, name):
 
 def test_the_processes_in_the_order_of_the_table(planned):
     specs = planned()
-    assert list(specs) == ["valkey", "router", "gateway", "inference-0", "inference-1"]
-    assert [spec.kind for spec in specs.values()] == ["store", "router", "gateway", "worker", "worker"]
+    assert list(specs) == ["valkey", "kafka", "router", "gateway", "inference-0", "inference-1"]
+    assert [spec.kind for spec in specs.values()] == ["store", "broker", "router", "gateway", "worker", "worker"]
 
 
 def test_the_second_worker_loads_after_the_first(planned):
@@ -74,4 +74,20 @@ def test_settings_of_services_go_by_file_and_a_workers_own_win(planned):
 
 def test_every_service_knows_its_parent(planned):
     specs = planned()
-    assert {flag(spec, "--parent_pid") for spec in specs.values() if spec.kind != "store"} == {str(os.getpid())}
+    ours = [spec for spec in specs.values() if spec.kind not in ("store", "broker")]
+    assert {flag(spec, "--parent_pid") for spec in ours} == {str(os.getpid())}
+
+
+def test_the_gateway_publishes_to_the_broker_that_runs_beside_it_and_does_not_call_it_durable(planned):
+    specs = planned()
+    assert json.loads(flag(specs["gateway"], "--kafka.brokers")) == [f"127.0.0.1:{specs['kafka'].port}"]
+    assert "--kafka.durable" not in specs["gateway"].argv
+    assert f"tcp://127.0.0.1:{specs['kafka'].port}" in specs["kafka"].argv
+
+
+def test_brokers_of_ones_own_take_the_embedded_ones_place(planned):
+    own = {"kafka": {"brokers": ["kafka-1:9092"], "durable": True}}
+    specs = planned(services=Services(gateway=own))
+    assert "kafka" not in specs
+    assert "--kafka.brokers" not in specs["gateway"].argv
+    assert yaml.safe_load(Path(flag(specs["gateway"], "--config")).read_text()) == own

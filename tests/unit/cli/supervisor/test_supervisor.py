@@ -56,11 +56,11 @@ def dummy(name, kind, code, probe=serves, **more):
 
 
 @contextlib.asynccontextmanager
-async def supervised(tmp_path, *specs, rules=QUICK):
+async def supervised(tmp_path, *specs, rules=QUICK, answers=True):
     seen, saved = Notes(), []
 
     async def ready():
-        return True
+        return answers
 
     supervisor = Supervisor(
         specs,
@@ -175,12 +175,25 @@ def test_the_second_worker_does_not_wait_for_one_that_is_given_up(tmp_path):
 
 def test_a_stop_goes_from_the_door_to_the_store(tmp_path):
     async def scenario():
-        specs = [dummy(k, k, SLEEPER) for k in ("store", "router", "worker", "gateway")]
+        specs = [dummy(k, k, SLEEPER) for k in ("store", "broker", "router", "worker", "gateway")]
         async with supervised(tmp_path, *specs) as (supervisor, seen, _):
             await until(lambda: all(of(supervisor, s.name).state == "ready" for s in specs))
             await supervisor.stop()
             ends = [name for name, state in seen.states if state == "stopped"]
-            assert ends == ["gateway", "worker", "router", "store"]
+            assert ends == ["gateway", "worker", "router", "broker", "store"]
+
+    run_real(scenario())
+
+
+@pytest.mark.parametrize(("kind", "waits"), [("broker", True), ("router", False)])
+def test_a_platform_is_waited_for_without_its_broker_and_not_without_a_router(tmp_path, kind, waits):
+    async def scenario():
+        specs = dummy("a", kind, "raise SystemExit(2)", does_not), dummy("b", "gateway", SLEEPER)
+        async with supervised(tmp_path, *specs, answers=False) as (supervisor, seen, _):
+            await until(lambda: of(supervisor, "a").state == "failed")
+            ticks = seen.ticks
+            await until(lambda: seen.ticks > ticks + 2)
+            assert supervisor.settled.is_set() is not waits
 
     run_real(scenario())
 
