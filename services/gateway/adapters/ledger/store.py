@@ -140,7 +140,7 @@ def _hold_reply(found: list[Any]) -> HoldReply:
     if outcome is Outcome.NO:
         return HoldReply(outcome, at_us, _standing(*told), refusal=Refusal(*rest[0]))
     amount, tokens, *state = rest
-    ended = End(state[0]) if outcome is Outcome.ENDED else None
+    ended = End(state[0]) if state and outcome is Outcome.ENDED else None
     return HoldReply(outcome, at_us, _standing(*told), amount, tokens, ended=ended)
 
 

@@ -38,9 +38,7 @@ def correct(books: Books, request_id: str, hold: Hold, used: Progress, platform:
     """
     scopes, more = books.load(hold.scopes), used.cost - hold.charged
     charges = lay_back(hold.parts, max(0, -more))
-    platform -= hold.borne
-    if more > 0:
-        platform += more - _charge_more(scopes, hold, charges, more, now)
+    platform += max(0, more) - _charge_more(scopes, hold, charges, more, now) - hold.borne
     told = tokens_beyond(used, hold.progress)
     _conclude(books, request_id, hold, End.SETTLED, scopes, charges, platform, told, now, kind="corrected")
     return hold.charged
@@ -57,6 +55,8 @@ def expire_overdue(books: Books, now: int, grace_us: int, most: int) -> int:
 
 def _charge_more(scopes: Sequence[Scope], hold: Hold, charges: list[int], rest: int, now: int) -> int:
     """Adds a part for as much of `rest` as every budget has room for; returns how much."""
+    if rest <= 0:
+        return 0
     room = least_room(scopes, now)
     more = rest if room is None else max(0, min(rest, room))
     if more > 0:

@@ -42,10 +42,11 @@ class Hold:
     state: str
     amount: int = 0
     tokens: int = 0
+    at_us: int = 0
     lease_us: int = 0
     scopes: tuple[str, ...] = ()
     parts: list[Part] = field(default_factory=list)
-    progress: Progress = NOTHING
+    progress: Progress = field(default_factory=Progress)
     meta: UsageMeta | None = None
     sequence: int = 0
     charged: int = 0

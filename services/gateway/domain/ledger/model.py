@@ -45,9 +45,10 @@ class TenantLedger:
         """
         known = self.books.hold(ask.request_id, now)
         if known is not None:
-            outcome = Outcome.OK if known.state == HELD else Outcome.ENDED
             told = standing(self.books.load(ask.scopes), now)
-            return HoldReply(outcome, now, told, known.amount, known.tokens)
+            ended = None if known.state == HELD else End(known.state)
+            outcome = Outcome.OK if ended is None else Outcome.ENDED
+            return HoldReply(outcome, now, told, known.amount, known.tokens, ended=ended)
         scopes, drawn, no = self._check(ask, now)
         may_help = no is not None and no.kind in _MAY_COME_BACK and grace_us is not None
         if may_help and expire_overdue(self.books, now, grace_us or 0, EXPIRE_MOST):
@@ -55,7 +56,9 @@ class TenantLedger:
         if no is not None:
             return HoldReply(Outcome.NO, now, standing(scopes, now), refusal=no)
         self._draw(ask.reservation, drawn.amount)
-        self._take(ask, self._parts(ask, scopes, drawn, now), scopes, ask.prompt, lease_us, now)
+        hold = Hold(HELD, ask.amount, ask.tokens, now, now + lease_us, ask.scopes, meta=ask.meta, progress=ask.prompt)
+        hold.parts = self._parts(ask, scopes, drawn, now)
+        self._take(ask.request_id, hold, scopes, now)
         return HoldReply(Outcome.OK, now, standing(scopes, now), ask.amount, ask.tokens)
 
     def _check(self, ask: Ask, now: int) -> tuple[Sequence[Scope], Drawn, Refusal | None]:
@@ -64,8 +67,9 @@ class TenantLedger:
         return scopes, drawn, refusal(scopes, ask.amount, ask.tokens, drawn, now)
 
     def _drawn(self, ask: Ask, scopes: Sequence[Scope], now: int) -> Drawn:
+        """All scopes of the reservation must be the call's, too: in another one what was drawn would stay held."""
         found = self.books.reservation(ask.reservation, now) if ask.reservation else None
-        if found is None or found.state != OPEN:
+        if found is None or found.state != OPEN or not set(found.scopes) <= set(ask.scopes):
             return Drawn(0, (False,) * len(scopes))
         return Drawn(min(found.left, ask.amount), tuple(scope.name in found.windows for scope in scopes))
 
@@ -85,23 +89,19 @@ class TenantLedger:
             parts.append(Part(ask.amount - drawn.amount, own))
         return parts
 
-    def _take(
-        self, ask: Ask, parts: list[Part], scopes: Sequence[Scope], progress: Progress, lease_us: int, now: int
-    ) -> None:
+    def _take(self, request_id: str, hold: Hold, scopes: Sequence[Scope], now: int) -> None:
         for at, scope in enumerate(scopes):
             scope.state.running += 1
-            for part in parts:
+            for part in hold.parts:
                 if not part.is_covered(at):
                     scope.state.held += part.amount
                     scope.state.move(part.windows[at], 0, part.amount)
             if scope.bounds.rpm is not None:
                 scope.state.requests.fill(scope.bounds.rpm, 1, now)
             if scope.bounds.tpm is not None:
-                scope.state.tokens.fill(scope.bounds.tpm, ask.tokens, now)
+                scope.state.tokens.fill(scope.bounds.tpm, hold.tokens, now)
         self.books.save(scopes)
-        self.books.holds[ask.request_id] = Hold(
-            HELD, ask.amount, ask.tokens, now + lease_us, ask.scopes, parts, progress, ask.meta
-        )
+        self.books.holds[request_id] = hold
 
     def extend(self, request_id: str, amount: int, tokens: int, progress: Progress, lease_us: int, now: int) -> Outcome:
         """Holds more for a running call, reports its progress, renews its lease. Refused, it still does the latter two.
@@ -175,8 +175,11 @@ class TenantLedger:
         if hold is not None and hold.state != HELD:
             return Outcome.ENDED
         if hold is None:
-            own = [scope.windows_at(at_us) for scope in scopes]
-            self._take(ask, [Part(ask.amount, own)], scopes, progress, lease_us, now)
+            hold = Hold(
+                HELD, ask.amount, ask.tokens, at_us, now + lease_us, ask.scopes, meta=ask.meta, progress=progress
+            )
+            hold.parts = [Part(ask.amount, [scope.windows_at(at_us) for scope in scopes])]
+            self._take(ask.request_id, hold, scopes, now)
             return Outcome.OK
         if ask.amount > hold.amount:
             windows = _windows_to_grow(hold, scopes, now)
@@ -188,7 +191,7 @@ class TenantLedger:
         """Holds whose lease is over, the longest overdue first."""
         found = [(request_id, self.books.holds[request_id]) for request_id in self.books.overdue(now, limit)]
         return [
-            Overdue(request_id, hold.lease_us, hold.meta, hold.progress)
+            Overdue(request_id, hold.lease_us, hold.meta, hold.progress, now - hold.at_us)
             for request_id, hold in found
             if hold.meta is not None
         ]

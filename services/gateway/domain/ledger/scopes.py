@@ -62,7 +62,7 @@ class ScopeState:
         """The budget's window at `now`."""
         kept = self.windows.get(budget.duration)
         if kept is None:
-            kept = self.windows[budget.duration] = Windows(Window(budget.start_at(now)), budget.anchor_us)
+            kept = self.windows[budget.duration] = Windows(Window(budget.start_at(now)))
         return kept.roll(budget, now)
 
     def window_at(self, duration: str, start: int) -> Window | None:

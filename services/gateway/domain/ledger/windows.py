@@ -35,32 +35,23 @@ class Windows:
     """Windows of one duration: the present one, and aside those that are over and that running calls still count in."""
 
     present: Window
-    anchor_us: int
     aside: dict[int, Window] = field(default_factory=dict)
 
     def copy(self) -> Windows:
         """One that can be changed without this one."""
-        return Windows(
-            replace(self.present), self.anchor_us, {start: replace(window) for start, window in self.aside.items()}
-        )
+        return Windows(replace(self.present), {start: replace(window) for start, window in self.aside.items()})
 
     def roll(self, budget: BudgetLimit, now: int) -> Window:
-        """The window at `now`. Time that steps back does not bring an earlier one back; an anchor that moves does.
+        """The window at `now`. Time that steps back does not bring an earlier one back.
 
-        An anchor that moves by whole windows leaves the present one as it is.
+        An anchor that moves does, unless it moves by whole windows.
         """
         start = budget.start_at(now)
-        if start == self.present.start:
-            self.anchor_us = budget.anchor_us
-        elif start > self.present.start or self.anchor_us != budget.anchor_us:
-            self._begin(start, budget.anchor_us)
+        if start > self.present.start or (self.present.start - start) % budget.length_us != 0:
+            if self.present.held > 0:
+                self.aside[self.present.start] = replace(self.present, told=-1)
+            self.present = self.aside.pop(start) if start in self.aside else Window(start)
         return self.present
-
-    def _begin(self, start: int, anchor_us: int) -> None:
-        if self.present.held > 0:
-            self.aside[self.present.start] = replace(self.present, told=-1)
-        self.present = self.aside.pop(start) if start in self.aside else Window(start)
-        self.anchor_us = anchor_us
 
     def at(self, start: int) -> Window | None:
         """The window that began at `start`, as long as something is held in it or it is the present one."""

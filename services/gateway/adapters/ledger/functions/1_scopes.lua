@@ -114,19 +114,17 @@ local function current_window(st, budget, now)
   st.w = st.w or {}
   local window = st.w[duration]
   if not window then
-    window = {i = start, k = anchor, s = 0, h = 0}
+    window = {i = start, s = 0, h = 0}
     st.w[duration] = window
-  elseif start == window.i then
-    -- An anchor that moved by whole windows, or a window that was rebuilt: what was spent in it stays.
-    window.k = anchor
-  elseif start > window.i or window.k ~= anchor then
+  elseif start > window.i or (window.i - start) % length ~= 0 then
+    -- Time that steps back brings no window back; an anchor that moves does, unless it moves by whole windows.
     local aside = window.o or {}
     if window.h > 0 then
       aside[text(window.i)] = {s = window.s, h = window.h}
     end
     local again = aside[text(start)]
     aside[text(start)] = nil
-    window = {i = start, k = anchor, s = again and again.s or 0, h = again and again.h or 0}
+    window = {i = start, s = again and again.s or 0, h = again and again.h or 0}
     window.o = next(aside) and aside or nil
     st.w[duration] = window
   end

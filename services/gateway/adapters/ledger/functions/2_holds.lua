@@ -256,16 +256,23 @@ local function refusal(scopes, ask, now)
   end
 end
 
+-- What a call takes from its reservation. All scopes of the reservation must be the call's, too: in another one what was
+-- drawn would stay held when the call has ended.
 local function draw(prefix, scopes, ask)
   ask.covered, ask.drawn = {}, 0
   local reservation = ask.reservation ~= '' and load_packed(prefix .. ':res:' .. ask.reservation)
   if not reservation or reservation.s ~= 'open' then
     return nil
   end
-  ask.drawn = math.min(reservation.l, ask.amount)
+  local covers = 0
   for at, scope in ipairs(scopes) do
     ask.covered[at] = reservation.w[scope.name] and 1 or 0
+    covers = covers + ask.covered[at]
   end
+  if covers < #reservation.sc then
+    return nil
+  end
+  ask.drawn = math.min(reservation.l, ask.amount)
   return reservation
 end
 
