@@ -1,4 +1,4 @@
-"""A blocking connection to the store that stands in for `libs.valkey.Valkey`: the adapter's own calls, many in one write.
+"""A blocking connection to the store that stands in for `libs.valkey.Valkey`: many of the adapter's calls in one write.
 
 The adapter's coroutines are driven by hand: each asks for commands, all of them travel together, each gets its replies.
 """
@@ -86,6 +86,15 @@ class Pipe:
             else:
                 raise ConnectionError("the store has gone")
         return replies
+
+    def receive_left(self) -> list[Any]:
+        """The replies that came before the store was killed."""
+        replies: list[Any] = []
+        try:
+            while True:
+                replies += self.receive(1)
+        except OSError:
+            return replies
 
     def run(self, coroutines: Sequence[Coroutine[Any, Any, Any]]) -> list[Any]:
         """The results of coroutines that ask once each, all asked in one write."""
