@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import typer
 
+from cli.commands.budgets import budgets
 from cli.commands.chat import chat
 from cli.commands.demo import demo
 from cli.commands.doctor import doctor
 from cli.commands.down import down
 from cli.commands.keys import keys
 from cli.commands.model import model
+from cli.commands.prices import prices
+from cli.commands.spend import spend
 from cli.commands.status import status
+from cli.commands.tenants import tenants, users
 from cli.commands.up import up
 
 app = typer.Typer(
@@ -26,7 +30,12 @@ app.command()(status)
 app.command()(chat)
 app.command()(demo)
 app.command()(doctor)
+app.command()(spend)
 app.add_typer(keys, name="keys")
+app.add_typer(budgets, name="budgets")
+app.add_typer(tenants, name="tenants")
+app.add_typer(users, name="users")
+app.add_typer(prices, name="prices")
 app.add_typer(model, name="model")
 
 

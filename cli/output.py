@@ -31,18 +31,20 @@ def reported(as_json: bool) -> Iterator[None]:
     try:
         yield
     except CliError as problem:
-        _fail(problem.message, problem.fix, problem.code, as_json=as_json)
+        _fail(problem, as_json=as_json)
     except PlatformError as problem:
-        _fail(problem.message, "", 1, as_json=as_json)
+        _fail(CliError(problem.message), as_json=as_json)
 
 
-def _fail(message: str, fix: str, code: int, *, as_json: bool) -> NoReturn:
+def _fail(problem: CliError, *, as_json: bool) -> NoReturn:
+    message, fix = problem.message, problem.fix
     if as_json:
-        print_json({"error": {"message": message, "fix": fix}})
+        reason = {"code": problem.reason} if problem.reason else {}
+        print_json({"error": {"message": message, "fix": fix} | reason})
     else:
         err = Console(stderr=True, highlight=False)
         err.print("error: ", style="bold red", end="")
         err.print(message, markup=False, soft_wrap=True)
         if fix:
             err.print(f"  fix: {fix}", markup=False, soft_wrap=True)
-    raise typer.Exit(code)
+    raise typer.Exit(problem.code)

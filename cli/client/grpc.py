@@ -11,7 +11,8 @@ from headrace.gateway.v1 import chat_pb2
 from headrace.inference.v1 import inference_pb2
 
 from cli.client.answer import Answer, Message, Question
-from cli.client.rest import NOT_RUNNING, OnText
+from cli.client.refusal import NOT_RUNNING
+from cli.client.rest import OnText
 from cli.errors import CliError
 
 METHOD = "/headrace.gateway.v1.ChatService/Chat"

@@ -10,11 +10,11 @@ from typing import Any, Self
 import httpx
 
 from cli.client.answer import Answer, Question
+from cli.client.refusal import NOT_RUNNING, refused
 from cli.errors import CliError
 
 # The first token may wait for a whole model to warm up; nothing else takes so long.
 SILENCE_SECONDS_MAX = 120.0
-NOT_RUNNING = "start the platform with `headrace up`, see `headrace status`"
 
 OnText = Callable[[str], None]
 
@@ -41,7 +41,7 @@ class RestClient:
             request = self._http.stream("POST", "/v1/chat/completions", json=_body(question), headers=headers)
             async with request as response:
                 if response.status_code != httpx.codes.OK:
-                    raise _refused(response.status_code, await response.aread())
+                    raise refused(response.status_code, await response.aread())
                 answer.worker = response.headers.get("x-headrace-worker", "")
                 answer.session = response.headers.get("x-session-id", question.session)
                 if on_worker is not None:
@@ -60,7 +60,7 @@ class RestClient:
         except httpx.HTTPError as problem:
             raise CliError(f"no answer from {self._http.base_url}: {problem!r}", NOT_RUNNING) from problem
         if response.status_code != httpx.codes.OK:
-            raise _refused(response.status_code, response.content)
+            raise refused(response.status_code, response.content)
         return response.json()
 
 
@@ -104,12 +104,3 @@ def _take(chunk: dict[str, Any], answer: Answer, on_text: OnText, begun: float) 
     if report := chunk.get("headrace"):
         answer.worker, answer.cached_tokens = report["worker"], report["cached_tokens"]
         answer.attempts, answer.resumed = report["attempts"], report["resumed"]
-
-
-def _refused(status: int, raw: bytes) -> CliError:
-    try:
-        message = json.loads(raw)["error"]["message"]
-    except (ValueError, KeyError, TypeError):
-        message = raw[:200].decode(errors="replace")
-    fixes = {401: "give the key with --key, HEADRACE_API_KEY, or run where .headrace/admin.key is", 503: NOT_RUNNING}
-    return CliError(f"HTTP {status}: {message}", fixes.get(status, ""))

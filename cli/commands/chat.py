@@ -21,7 +21,7 @@ from cli.output import print_json, reported
 
 Text = Annotated[str | None, typer.Argument(help="One question; leave it out to talk.")]
 Model = Annotated[str, typer.Option("--model", "-m", help="Model or pool.")]
-Session = Annotated[str | None, typer.Option("--session", "-s", help="Session id. [default: a new one]")]
+Session = Annotated[str | None, typer.Option("--session", "-s", help="Session id. (default: a new one)")]
 MaxTokens = Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")]
 Temperature = Annotated[float | None, typer.Option(min=0.0, max=2.0, help="0 = always the likeliest token.")]
 System = Annotated[str | None, typer.Option(help="System message.")]

@@ -11,22 +11,22 @@ from cli.config import Config, load_config
 from cli.shapes import parse_shape
 
 ConfigFile = Annotated[
-    Path | None, typer.Option("--config", envvar="HEADRACE_CONFIG", help="Settings file. [default: headrace.yaml]")
+    Path | None, typer.Option("--config", envvar="HEADRACE_CONFIG", help="Settings file. (default: headrace.yaml)")
 ]
 StateDir = Annotated[
-    Path | None, typer.Option(envvar="HEADRACE_STATE_DIR", help="Where everything is kept. [default: .headrace]")
+    Path | None, typer.Option(envvar="HEADRACE_STATE_DIR", help="Where everything is kept. (default: .headrace)")
 ]
-RestPort = Annotated[int | None, typer.Option(envvar="HEADRACE_REST_PORT", help="REST. [default: 8080]")]
-GrpcPort = Annotated[int | None, typer.Option(envvar="HEADRACE_GRPC_PORT", help="Public gRPC. [default: 8090]")]
+RestPort = Annotated[int | None, typer.Option(envvar="HEADRACE_REST_PORT", help="REST. (default: 8080)")]
+GrpcPort = Annotated[int | None, typer.Option(envvar="HEADRACE_GRPC_PORT", help="Public gRPC. (default: 8090)")]
 Workers = Annotated[
-    str | None, typer.Option(envvar="HEADRACE_WORKERS", help="2, small=2, small=1,large=1. [default: 2, all pools]")
+    str | None, typer.Option(envvar="HEADRACE_WORKERS", help="2, small=2, small=1,large=1. (default: 2, all pools)")
 ]
 Engine = Annotated[
     str | None, typer.Option(help="Engine of all workers: vllm or simulated (nonsense text, for tests of load).")
 ]
 Anonymous = Annotated[bool, typer.Option("--anonymous", help="Let calls without a key in (loopback only).")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON for programs.")]
-Logs = Annotated[bool | None, typer.Option("--logs/--no-logs", help="Show the logs of all processes. [default: on]")]
+Logs = Annotated[bool | None, typer.Option("--logs/--no-logs", help="Show the logs of all processes. (default: on)")]
 
 
 def configuration(

@@ -93,13 +93,36 @@ def test_chat_without_an_argument_keeps_the_session(running):
 
 
 def test_a_made_key_works_and_a_revoked_one_does_not(running, wait_until):
+    running.run("tenants", "create", "other")
     made = running.json("keys", "create", "--name", "e2e", "--tenant", "other")
-    wait_until(lambda: running.chat(key=made["key"])[0] == 200, "the new key to work", 5)
-    assert made["id"] in [key["id"] for key in running.json("keys", "list")["keys"]]
-    assert made["key"] not in (running.state_dir / "keys.json").read_text()
-    running.run("keys", "revoke", made["id"])
+    wait_until(lambda: running.chat(key=made["key"])[0] == 200, "the fresh key to work", 5)
+    assert [key["id"] for key in running.json("keys", "list", "--tenant", "other")["keys"]] == [made["id"]]
+    assert running.run("keys", "revoke", made["id"]).returncode == 0
     wait_until(lambda: running.chat(key=made["key"])[0] == 401, "the revoked key to fail", 5)
     assert running.run("keys", "revoke", made["id"]).returncode == 1
+
+
+def test_a_budget_refuses_what_it_does_not_cover_and_spend_shows_what_it_did(running, wait_until):
+    made = running.json("keys", "create", "--name", "little", "--budget", "0.0001")
+    wait_until(lambda: running.chat(key=made["key"])[0] == 200, "the fresh key to work", 5)
+    status, headers, body = running.chat("long " * 500, key=made["key"], max_tokens=512)
+    assert (status, body["error"]["code"]) == (429, "insufficient_quota")
+    assert headers["x-should-retry"] == "false"
+    state = running.json("budgets", "show", f"key:{made['id']}")["state"]
+    assert float(state["settled_usd"]) > 0
+    assert state["held_usd"] == "0"
+
+    def told():
+        rows = running.json("spend", "--by", "key", "--days", "2")["data"]
+        return {row["value"]: row["cost_usd"] for row in rows}.get(made["id"])
+
+    assert wait_until(told, "the spend to be summed", 10) == state["settled_usd"]
+
+
+def test_commands_say_that_nothing_runs(running, tmp_path):
+    done = running.run("keys", "list", "--state-dir", str(tmp_path))
+    assert done.returncode == 1
+    assert "headrace up" in done.stderr
 
 
 def test_doctor_finds_nothing_wrong(running):

@@ -1,0 +1,31 @@
+"""What a gateway's refusal means to somebody at a command line."""
+
+from __future__ import annotations
+
+import json
+
+from cli.errors import CliError
+
+NOT_RUNNING = "start the platform with `headrace up`, see `headrace status`"
+_BY_CODE = {
+    "insufficient_quota": "see `headrace budgets show`; raise it with `headrace budgets set`",
+    "budget_exceeded": "see `headrace budgets show`; raise it with `headrace budgets set`",
+    "not_found": "see `headrace keys list`, `headrace users list` and `headrace tenants list`",
+    "price_unknown": "set its price with `headrace prices set`",
+}
+_BY_STATUS = {
+    401: "give the key with --key, HEADRACE_API_KEY, or run where .headrace/admin.key is",
+    403: "use a key that may, such as the one in .headrace/admin.key",
+    503: NOT_RUNNING,
+}
+
+
+def refused(status: int, raw: bytes) -> CliError:
+    """The error for a reply that is no success; `raw` is its body, OpenAI's error or whatever a proxy says."""
+    try:
+        error = json.loads(raw)["error"]
+        message, code = str(error["message"]), str(error.get("code") or "")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        message = raw[:200].decode(errors="replace").strip() or "no reason was given"
+        return CliError(f"HTTP {status}: {message}", "check that --url is the address of a Headrace gateway")
+    return CliError(f"HTTP {status}: {message}", _BY_CODE.get(code) or _BY_STATUS.get(status, ""), reason=code)
