@@ -31,6 +31,7 @@ from services.gateway.adapters.ledger.assembly import LedgerParts, ledger_parts
 from services.gateway.adapters.ledger.spend import ValkeySpend
 from services.gateway.adapters.ledger.store import LeaseTimes
 from services.gateway.adapters.placements import PlacementLimits
+from services.gateway.adapters.records.assembly import RecordOptions, RecordParts, record_parts
 from services.gateway.adapters.relay_assembly import RelayOptions, open_relay
 from services.gateway.adapters.sessions import ValkeyOwners
 from services.gateway.api.accounts.desk import Desk, desk_over
@@ -42,13 +43,14 @@ from services.gateway.api.grpc_accounts import GrpcAccounts
 from services.gateway.api.grpc_chat import GrpcChat
 from services.gateway.api.litellm.routes import add_litellm_routes
 from services.gateway.api.ports import Authenticator, KeyedPipeline, Pipeline
+from services.gateway.api.requests import add_request_routes
 from services.gateway.api.rest import Rest
 from services.gateway.api.server import RestServer
 from services.gateway.api.streamed import StreamTimes
 from services.gateway.api.watch import Watch
 from services.gateway.domain.fair_queue import QueueBounds
 from services.gateway.metrics import RestMetrics
-from services.gateway.ports import PriceBook
+from services.gateway.ports import Observer, PriceBook
 from services.gateway.settings import GatewaySettings
 from services.gateway.usecases.accounts.authenticator import AuthLimits
 from services.gateway.usecases.answer_log import LogTimes
@@ -56,6 +58,8 @@ from services.gateway.usecases.idempotent import KeyedChat
 from services.gateway.usecases.ledger.keeper import KeeperLimits
 from services.gateway.usecases.maker import Chat, MakerMeans
 from services.gateway.usecases.prepare import PrepareLimits
+from services.gateway.usecases.records.reader import RecordReader
+from services.gateway.usecases.records.recorder import RecordedPipeline, RecorderLimits
 from services.gateway.usecases.sessions import SessionLimits
 from services.gateway.usecases.waiting import WaitLimits
 from services.gateway.wire.limits import Limits
@@ -74,6 +78,7 @@ class Ports:
     clock: Clock
     desk: Desk | None = None
     keyed: KeyedPipeline | None = None
+    records: RecordReader | None = None
 
 
 @dataclass(frozen=True)
@@ -97,6 +102,8 @@ def compose(settings: GatewaySettings, ports: Ports) -> Gateway:
     decoder, keyed = ChatDecoder(bounds), ports.keyed
     chat = ChatRoute(pipeline, door, decoder, clock, watch, metrics, route_limits, keyed=keyed)
     extend = [] if ports.desk is None else account_routes(ports.desk, door)
+    if ports.records is not None:
+        extend.append(partial(add_request_routes, reader=ports.records, door=door, clock=clock))
     admin = admin_app(pipeline, door, ports.registry, created=int(clock.unix()), version=version(), extend=extend)
     grpc = GrpcChat(pipeline, door, clock, metrics, bounds, limits.timeout_seconds, keyed=keyed)
     accounts = [] if ports.desk is None else GrpcAccounts(ports.desk, door, clock, metrics).handlers()
@@ -156,6 +163,35 @@ def _relay(settings: GatewaySettings, money: LedgerParts, stack: AsyncExitStack,
     app.spawn(relay.run(), "outbox-relay")
 
 
+def _records(settings: GatewaySettings, accounts: AccountParts, stack: AsyncExitStack, app: App) -> RecordParts:
+    """They have a connection of their own: a batch of them is not to delay what calls ask of the store."""
+    valkey = Valkey(settings.valkey, app.clock)
+    stack.push_async_callback(valkey.close)
+    keep = settings.records
+    limits = RecorderLimits(
+        records_max=keep.waiting_max,
+        text_bytes_max=keep.waiting_bytes_max,
+        batch_records=keep.batch_records,
+        batch_bytes=keep.batch_bytes,
+        text_characters_max=keep.text_characters_max,
+    )
+    options = RecordOptions(
+        name=boot_id(),
+        directory=keep.directory or settings.state_dir / "blobs",
+        fsync=keep.fsync,
+        flush_seconds=keep.flush_seconds,
+        purge_seconds=keep.purge_seconds,
+        redact_addresses=keep.redact_addresses,
+        limits=limits,
+    )
+    parts = record_parts(valkey, accounts.store, app.clock, app.telemetry.registry, options)
+    app.spawn(parts.purge(), "record-retention")
+    parts.writer.start()
+    # Before the store's connection is closed, and when the last call has ended.
+    stack.push_async_callback(parts.writer.close, settings.drain.close_seconds / 4)
+    return parts
+
+
 def _options(settings: GatewaySettings, secret: bytes) -> PipelineOptions:
     sessions = settings.sessions
     return PipelineOptions(
@@ -199,11 +235,12 @@ async def build(settings: GatewaySettings, stack: AsyncExitStack, app: App) -> N
     owners = ValkeyOwners(valkey, settings.sessions.ttl_seconds)
     secret = install_secret(settings.keys_path, settings.pepper_path)
     accounts = await _accounts(settings, valkey, secret, app)
-    watching = [CallMetrics(app.telemetry.registry)]
+    records = _records(settings, accounts, stack, app)
+    watching: list[Observer] = [CallMetrics(app.telemetry.registry), records.recorder]
     options = replace(_options(settings, secret), trunks=app.telemetry.trunks, registry=app.telemetry.registry)
     money = _ledger(settings, valkey, accounts.prices, app)
     opened = await open_pipeline(stack, options, owners, money.charges, app.clock, observers=watching)
-    pipeline = opened.chat
+    pipeline = RecordedPipeline(opened.chat, records.recorder)
     stack.push_async_callback(money.keeper.close, settings.drain.close_seconds / 2)
     app.spawn(money.keeper.run(), "ledger-keeper")
     app.spawn(money.keeper.lives.follow(), "ledger-lives")
@@ -211,7 +248,8 @@ async def build(settings: GatewaySettings, stack: AsyncExitStack, app: App) -> N
     _relay(settings, money, stack, app)
     desk = desk_over(accounts.accounts, ValkeySpend(valkey), app.clock)
     keyed = _keyed(settings, valkey, pipeline, stack, app)
-    gateway = compose(settings, Ports(pipeline, accounts.authenticator, app.telemetry.registry, app.clock, desk, keyed))
+    ports = Ports(pipeline, accounts.authenticator, app.telemetry.registry, app.clock, desk, keyed, records.reader)
+    gateway = compose(settings, ports)
     app.spawn(gateway.watch.run(), "watch")
     await _open_rest(settings, gateway, stack, app)
     await _open_grpc(settings, gateway, app)

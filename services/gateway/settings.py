@@ -188,6 +188,30 @@ class IdempotencySettings(SettingsGroup):
     poll_seconds: float = Field(default=0.05, ge=0.005, le=5.0)
 
 
+class RecordSettings(SettingsGroup):
+    """Records of requests: what is kept of whom is the tenant's policy (`records` of a tenant)."""
+
+    # Where they are; empty = <state_dir>/blobs. Several gateways share it: a record is read wherever it was written.
+    directory: Path | None = None
+    # A record is found by other gateways after so long; a crash loses texts and explanations of so long, never money.
+    flush_seconds: float = Field(default=2.0, gt=0.0, le=60.0)
+    # A batch is written at once when so many, or so many bytes of text, wait. Small ones make many small files.
+    batch_records: int = Field(default=1000, ge=1, le=100_000)
+    batch_bytes: int = Field(default=4 * 2**20, ge=4096, le=64 * 2**20)
+    # What may wait while the disk or the store is away. Beyond waiting_bytes_max records come without texts, beyond
+    # waiting_max there is none; both are counted.
+    waiting_max: int = Field(default=50_000, ge=100)
+    waiting_bytes_max: int = Field(default=64 * 2**20, ge=0, le=16 * 2**30)
+    # Text kept of one request, answer first, then the latest turns: an agent's earlier ones are in earlier records.
+    text_characters_max: int = Field(default=262_144, ge=1024, le=16 * 2**20)
+    # Off writes faster, and the machine's crash (not the process's) may lose or empty the last files.
+    fsync: bool = True
+    # How often what is past its tenant's days is looked for. A day is deleted when all of it is past.
+    purge_seconds: float = Field(default=3600.0, ge=1.0, le=86_400.0)
+    # IPv4 addresses become [IP] too. Off: logs that agents read are full of harmless ones.
+    redact_addresses: bool = False
+
+
 class GatewaySettings(ServiceSettings):
     """Everything the gateway can be told."""
 
@@ -208,6 +232,7 @@ class GatewaySettings(ServiceSettings):
     kafka: KafkaSettings = KafkaSettings()
     outbox: OutboxSettings = OutboxSettings()
     accounts: AccountsSettings = AccountsSettings()
+    records: RecordSettings = RecordSettings()
     # A model without a price, here or stored by the admin API, is refused: nothing is free by accident.
     prices: tuple[PriceSettings, ...] = ()
     # JSON list of hashed keys, made by `headrace keys` and imported into the store; empty = <state_dir>/keys.json.
