@@ -39,7 +39,10 @@ class ValkeySpend:
         for day in days:
             key = f"{prefix_of(tenant)}:day:{(day - _EPOCH).days}:{dimension.value}"
             found: dict[bytes, bytes] = await self._valkey.command("HGETALL", key)
-            rows += [_row(day, value, msgspec.msgpack.decode(packed)) for value, packed in sorted(found.items())]
+            for value, packed in sorted(found.items()):
+                # The store knows the tenant by its place only.
+                name = tenant if dimension is Dimension.TENANT else value.decode("utf-8", "replace")
+                rows.append(_row(day, name, msgspec.msgpack.decode(packed)))
         return rows
 
 
@@ -59,11 +62,11 @@ def _budget(duration: str, limit: int, settled: int, held: int, ends_us: int) ->
     )
 
 
-def _row(day: date, value: bytes, sums: list[int]) -> SpendRow:
+def _row(day: date, value: str, sums: list[int]) -> SpendRow:
     requests, prompt, cached, completion, _, cost, platform = sums
     return SpendRow(
         day=day.isoformat(),
-        value=value.decode("utf-8", "replace"),
+        value=value,
         requests=requests,
         prompt_tokens=prompt,
         cached_tokens=cached,
