@@ -115,8 +115,8 @@ def _show(found: dict[str, Any]) -> None:
         return
     cells = [_cells(row, row["value"]) for row in rows]
     # A request has several tags: their sums overlap and add up to nothing.
-    whole = [] if found["by"] == By.TAG else [_cells(summed(rows), "all")]
-    show_table((found["by"], *_COLUMNS), cells + whole, right=_COLUMNS, foot=len(whole))
+    total = () if found["by"] == By.TAG else _cells(summed(rows), "all")
+    show_table((found["by"], *_COLUMNS), cells, right=_COLUMNS, total=total)
 
 
 def _cells(row: dict[str, Any], value: str) -> list[str]:

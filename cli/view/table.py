@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -14,16 +13,21 @@ _COLUMNS_OF_A_PIPE = 400
 
 
 def show_table(
-    columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Collection[str] = (), foot: int = 0
+    columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Collection[str] = (), total: Sequence[str] = ()
 ) -> None:
-    """Prints rows on stdout; the columns named in `right` are numbers, the last `foot` rows stand below a line."""
-    table = Table(box=box.SIMPLE_HEAD if foot else None, padding=(0, 2, 0, 0), header_style="bold", show_edge=False)
+    """Prints rows on stdout, then the row `total`; the columns named in `right` are numbers."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for column in columns:
         table.add_column(column, justify="right" if column in right else "left", overflow="fold")
-    cells = [[Text(plain(cell)) for cell in row] for row in rows]
-    for at, row in enumerate(cells):
-        table.add_row(*row, end_section=bool(foot) and at == len(cells) - foot - 1)
+    for row in rows:
+        table.add_row(*_cells(row))
+    if total:
+        table.add_row(*_cells(total), style="bold")
     _screen().print(table)
+
+
+def _cells(row: Sequence[str]) -> list[Text]:
+    return [Text(plain(cell)) for cell in row]
 
 
 def show_facts(facts: Mapping[str, str]) -> None:
