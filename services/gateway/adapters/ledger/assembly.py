@@ -28,11 +28,12 @@ class LedgerParts:
     charges: Charges
     clock: Clock
     metrics: LedgerMetrics
+    sweeps: SweepTimes
 
     def sweeper(self, sent: SentCounts) -> Sweeper:
         """Ends the holds of gateways that are gone."""
-        times = SweepTimes()
-        return Sweeper(self.store, self.outbox, sent, self.clock, times, self.keeper.may_expire, self.metrics)
+        may_expire = self.keeper.may_expire
+        return Sweeper(self.store, self.outbox, sent, self.clock, self.sweeps, may_expire, self.metrics)
 
 
 def ledger_parts(
@@ -48,4 +49,5 @@ def ledger_parts(
     store, metrics = ValkeyLedger(valkey, times), LedgerMetrics(registry)
     keeper = LedgerKeeper(store, store, clock, name, limits, metrics)
     charges = Charges(keeper, prices, OutputEstimates(), clock, metrics)
-    return LedgerParts(store, ValkeyOutbox(valkey), keeper, charges, clock, metrics)
+    sweeps = SweepTimes.within(times.lease_seconds, times.grace_seconds)
+    return LedgerParts(store, ValkeyOutbox(valkey), keeper, charges, clock, metrics, sweeps)

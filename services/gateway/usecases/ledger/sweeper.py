@@ -28,6 +28,15 @@ class SweepTimes:
     every: float = 1.0
     tenants_every: float = 15.0
 
+    @classmethod
+    def within(cls, lease: float, grace: float) -> SweepTimes:
+        """Times that leave workers some tries to answer in the grace, after which holds end at what was reported.
+
+        Tenants are listed once a lease: a new one is known when its first hold can be overdue.
+        """
+        usual = cls()
+        return cls(min(usual.every, grace / 4), min(usual.tenants_every, lease))
+
 
 class Sweeper:
     """Every gateway runs one; each hold is ended once, whoever comes first."""

@@ -177,3 +177,9 @@ def test_a_store_that_is_away_does_not_end_the_sweeping():
         await asyncio.gather(task, return_exceptions=True)
 
     run(scenario())
+
+
+def test_short_leases_are_swept_before_their_grace_is_over():
+    """A tenant of the last moment, too: else its holds end at what was last reported, below what was sent."""
+    assert SweepTimes.within(15.0, 10.0) == SweepTimes(every=1.0, tenants_every=15.0)
+    assert SweepTimes.within(2.0, 2.0) == SweepTimes(every=0.5, tenants_every=2.0)
