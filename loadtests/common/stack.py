@@ -21,6 +21,8 @@ from services.gateway.domain.accounts.records import Role
 REPO = Path(__file__).resolve().parents[2]
 MODEL = REPO / ".headrace/models/smollm2-135m-instruct"
 MODEL_NAME = "smollm2-135m-instruct"
+# What services of a stack tell each other, so that a measurement can ask them, too.
+TOKEN = "loadtest-internal-token"  # noqa: S105 - guards nothing but a stack on loopback
 # A nano-dollar per token: what is charged is what was counted.
 PRICES = json.dumps(
     [
@@ -114,7 +116,7 @@ class Stack:
         keys = self.directory / "keys.json", self.directory / "pepper"
         self.key = create_key(*keys, "bench", "bench", role=Role.ADMIN)
         token = self.directory / "internal.token"
-        token.write_text("loadtest-internal-token")
+        token.write_text(TOKEN)
         token.chmod(0o600)
         self.start_store()
         for index in range(layout.workers):
