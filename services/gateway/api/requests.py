@@ -23,6 +23,8 @@ from services.gateway.wire.openai_errors import error_body
 
 LIMIT_MAX = 10_000
 _SECONDS_PER_DAY = 86_400
+# Of the year 9998: later days have no name.
+_LAST_SECOND = 253_370_764_800
 _LINES = "application/x-ndjson"
 _DESCRIBED: dict[int | str, dict[str, Any]] = ERRORS | {
     200: {"content": {_LINES: {}}, "description": "A record per line; the last line may be a cursor"}
@@ -149,10 +151,15 @@ def _time(text: str, name: str, default: float) -> float:
     if not text:
         return default
     try:
-        at = datetime.fromisoformat(text) if not text.replace(".", "", 1).isdigit() else None
-        if at is None:
-            return float(text)
-        return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError) as error:
+        seconds = float(text) if text.replace(".", "", 1).isdigit() else _iso(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0.0 <= seconds <= _LAST_SECOND:
         message = f"'{name}' is no time: write Unix seconds, or ISO 8601 such as 2026-01-31T12:00:00Z."
-        raise PlatformError(Reason.INVALID_REQUEST, message, started=False, param=name) from error
+        raise PlatformError(Reason.INVALID_REQUEST, message, started=False, param=name)
+    return seconds
+
+
+def _iso(text: str) -> float:
+    at = datetime.fromisoformat(text)
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()

@@ -34,6 +34,8 @@ REST: dict[str, dict[str, str] | str] = {
     "GET /v1/models/{name}": _ALL,
     "POST /v1/chat/completions": _ALL,
     "GET /v1/me": _ALL,
+    "GET /v1/requests": _LIST,
+    "GET /v1/requests/{request_id}": _KEY_READ,
     "POST /v1/admin/tenants": _ADMIN_ONLY,
     "GET /v1/admin/tenants": _ALL,
     "GET /v1/admin/tenants/{tenant}": _TENANT_READ,

@@ -26,7 +26,7 @@ def rest_request(route: str, at: Object) -> tuple[str, str, dict, dict | None]:
     """Method, path, query and body."""
     method, template = route.split(" ")
 
-    path = template.format(tenant=at.tenant, user=at.user, key=at.key, model="small", name="small")
+    path = template.format(tenant=at.tenant, user=at.user, key=at.key, model="small", name="small", request_id=at.key)
     return method, path, _QUERIES.get(template, _query)(at), _body(route, at)
 
 

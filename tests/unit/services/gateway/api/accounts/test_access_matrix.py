@@ -18,13 +18,14 @@ from libs.telemetry.metrics import Registry
 from libs.testing.inmem import InMemoryChannel
 from libs.testing.loop import run, run_real
 from services.gateway.api.testing import ScriptedPipeline, public_face
-from services.gateway.domain.accounts.records import Price, Role
+from services.gateway.domain.accounts.records import Key, Price, Role
 from services.gateway.main import Ports, compose
 from services.gateway.settings import GatewaySettings
 from services.gateway.usecases.accounts import KeySpec, TenantSpec, UserSpec
 from tests.unit.services.gateway.api.accounts.expectations import CALLERS, OPEN, REST, RPCS
 from tests.unit.services.gateway.api.accounts.requests_of import CHAT, Object, rest_request, rpc_request
 from tests.unit.services.gateway.api.accounts.world import INSTALL, World
+from tests.unit.services.gateway.usecases.records.world import Records, writing
 
 KEYS = {"service": "acme.service", "member": "acme.ada", "tenant_admin": "acme.boss", "admin": "admin"}
 SIBLINGS = {"member": "acme.ada2", "tenant_admin": "acme.boss2"}
@@ -45,7 +46,11 @@ class Matrix:
     def __init__(self):
         self.world = World()
         settings = GatewaySettings()
-        ports = Ports(ScriptedPipeline(), self.world.door, Registry(), self.world.clock, self.world.desk)
+        self.records = Records(clock=self.world.clock)
+        ports = Ports(
+            ScriptedPipeline(), self.world.door, Registry(), self.world.clock, self.world.desk,
+            records=self.records.reader,
+        )  # fmt: skip
         self.gateway = compose(settings, ports)
         self.app = self.gateway.rest.other
         self.world.app = self.app
@@ -61,8 +66,16 @@ class Matrix:
         price = Price(model="small", input_nanodollars=1, cached_nanodollars=1, output_nanodollars=1)
         await world.accounts.prices.set(price, INSTALL)
         await self._make_strangers()
+        await self._record_requests()
         self._records, self._changes = dict(world.store.records), len(world.store.changes)
         return self
+
+    async def _record_requests(self):
+        """A request of every key, with the key's id as its own."""
+        for key in [record for record in self.world.store.records.values() if isinstance(record, Key)]:
+            self.records.put(key.id, tenant=key.tenant, key=key.id, user=key.user)
+        async with writing(self.records):
+            pass
 
     async def _make_strangers(self):
         world = self.world
@@ -115,6 +128,8 @@ def kind_of(route):
         return "user" if "/admin/keys/" not in route else "key"
     if route.endswith(("GetUser", "UpdateUser", "BlockUser", "UnblockUser", "DeleteUser")):
         return "user"
+    if "{request_id}" in route:
+        return "key"
     if route.endswith("ListKeys") or route in {"GET /v1/admin/keys", "GET /key/list"}:
         return "tenant"
     return "key" if "key" in route.lower() or "budget" in route.lower() else "tenant"
