@@ -53,8 +53,8 @@ end)
 
 redis.register_function('@library@_change', function(keys, args)
   local records, listed, owned, gone, audit, scope, outbox = unpack(keys)
-  local kind, id, field, user, expected, value = args[1], args[2], args[3], args[4], args[5], args[6]
-  local limits, audited, published, change_id = args[7], args[8], args[9], args[10]
+  local kind, id, field, was, user, expected, value = args[1], args[2], args[3], args[4], args[5], args[6], args[7]
+  local limits, audited, published, change_id = args[8], args[9], args[10], args[11]
   if (redis.call('HGET', records, field) or '') ~= expected then
     return 'changed'
   end
@@ -65,7 +65,7 @@ redis.register_function('@library@_change', function(keys, args)
   if making and (kind == 'u' or kind == 'k') and redis.call('HEXISTS', records, 't') == 0 then
     return 'tenant'
   end
-  if making and user ~= '' and redis.call('HEXISTS', records, 'u:' .. user) == 0 then
+  if user ~= was and user ~= '' and redis.call('HEXISTS', records, 'u:' .. user) == 0 then
     return 'user'
   end
   if deleting and kind == 't' and redis.call('HLEN', records) > 1 then
@@ -88,10 +88,11 @@ redis.register_function('@library@_change', function(keys, args)
   if kind == 'k' and deleting then
     redis.call('SADD', gone, id)
   end
-  if user ~= '' and making then
+  if user ~= was and user ~= '' then
     redis.call('HINCRBY', owned, user, 1)
-  elseif user ~= '' and deleting and redis.call('HINCRBY', owned, user, -1) <= 0 then
-    redis.call('HDEL', owned, user)
+  end
+  if user ~= was and was ~= '' and redis.call('HINCRBY', owned, was, -1) <= 0 then
+    redis.call('HDEL', owned, was)
   end
   if limits ~= '' then
     redis.call('HSET', scope, 'lim', limits)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from services.gateway.adapters.accounts.conflicts import conflict
-from services.gateway.domain.accounts.audit import AuditEntry
+from services.gateway.domain.accounts.audit import AuditEntry, check_cursor
 from services.gateway.domain.accounts.codec import decode_audit, encode_audit
 from services.gateway.domain.accounts.records import PLATFORM, Change, Key, Kind, Price, Record, Tenant, User
 
@@ -69,30 +69,33 @@ class MemoryAccounts:
         """See AuditLog."""
         self._reach()
         numbered = [(n, c) for n, c in enumerate(self.changes, 1) if _place(c.kind, c.tenant, "")[1] == tenant]
-        older = [(n, c) for n, c in reversed(numbered) if not after or n < int(after)]
-        return [decode_audit(str(n), encode_audit(c)) for n, c in older[:limit]]
+        before = int(check_cursor(after).partition("-")[0]) if after else len(self.changes) + 1
+        older = [(n, c) for n, c in reversed(numbered) if n < before]
+        return [decode_audit(f"{n}-0", encode_audit(c)) for n, c in older[:limit]]
 
     def _hindrance(self, change: Change) -> str:
-        record = change.after or change.before
-        if isinstance(record, Price) or record is None:
+        if change.kind is Kind.PRICE:
             return ""
-        if change.before is None:
-            return self._missing(change, record.user if isinstance(record, Key) else "")
-        return "used" if change.after is None and self._owns(record) else ""
+        if change.before is None and (why := self._missing(change)):
+            return why
+        was, user = (each.user if isinstance(each, Key) else "" for each in (change.before, change.after))
+        if user not in {"", was} and (Kind.USER, change.tenant, user) not in self.records:
+            return "user"
+        return "used" if change.after is None and self._owns(change.before) else ""
 
-    def _owns(self, record: Tenant | User | Key) -> bool:
+    def _owns(self, record: Record | None) -> bool:
         if isinstance(record, Tenant):
             return any(place[1] == record.id and place[0] in (Kind.USER, Kind.KEY) for place in self.records)
         return isinstance(record, User) and any(
             (key.tenant, key.user) == (record.tenant, record.id) for key in self._keys()
         )
 
-    def _missing(self, change: Change, user: str) -> str:
+    def _missing(self, change: Change) -> str:
         if change.kind is Kind.KEY and (change.tenant, change.id) in self._gone:
             return "gone"
         if change.kind is not Kind.TENANT and (Kind.TENANT, change.tenant, change.tenant) not in self.records:
             return "tenant"
-        return "user" if user and (Kind.USER, change.tenant, user) not in self.records else ""
+        return ""
 
     def _keys(self) -> Sequence[Key]:
         return [record for record in self.records.values() if isinstance(record, Key)]

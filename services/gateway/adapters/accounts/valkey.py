@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +13,7 @@ from libs.valkey import Valkey
 from services.gateway.adapters.accounts import layout
 from services.gateway.adapters.accounts.conflicts import conflict
 from services.gateway.adapters.accounts.functions import ACCOUNTS, UNENDED_MS
-from services.gateway.domain.accounts.audit import AuditEntry
+from services.gateway.domain.accounts.audit import AuditEntry, check_cursor
 from services.gateway.domain.accounts.codec import (
     decode_audit,
     decode_record,
@@ -24,8 +23,6 @@ from services.gateway.domain.accounts.codec import (
 )
 from services.gateway.domain.accounts.records import Change, Key, Kind, Price, Record
 from services.gateway.domain.ledger.limits import scope_limits
-
-_STREAM_ID = re.compile(r"\d{1,20}-\d{1,20}", re.ASCII)
 
 
 class ValkeyAccounts:
@@ -90,7 +87,7 @@ class ValkeyAccounts:
 
     async def read(self, tenant: str, *, after: str = "", limit: int = 100) -> Sequence[AuditEntry]:
         """See AuditLog."""
-        newest = f"({audit_cursor(after)}" if after else "+"
+        newest = f"({check_cursor(after)}" if after else "+"
         entries = await self._valkey.command("XREVRANGE", layout.audit(tenant), newest, "-", "COUNT", limit)
         return [decode_audit(entry_id.decode(), fields[b"c"]) for entry_id, fields in entries]
 
@@ -125,14 +122,14 @@ class ValkeyAccounts:
 
 
 def _arguments(change: Change, change_id: str, expected: bytes) -> list[Any]:
-    record = change.after or change.before
     value = b"" if change.after is None else encode_record(change.after)
     limits = b"" if change.kind is Kind.PRICE or isinstance(change.after, Price) else scope_limits(change.after)
     return [
         layout.letter(change.kind),
         change.id,
         layout.field(change.kind, change.id),
-        record.user if isinstance(record, Key) else "",
+        change.before.user if isinstance(change.before, Key) else "",
+        change.after.user if isinstance(change.after, Key) else "",
         expected,
         value,
         limits,
@@ -145,14 +142,6 @@ def _arguments(change: Change, change_id: str, expected: bytes) -> list[Any]:
 def _identity(change: Change) -> str:
     """The same for the same change, so that a replayed one is known again by its readers."""
     return "acct-" + hashlib.sha256(encode_change(change)).hexdigest()[:24]
-
-
-def audit_cursor(after: str) -> str:
-    """The id of an audit entry as it is; raises INVALID_REQUEST for what is none."""
-    if not _STREAM_ID.fullmatch(after):
-        message = "after is no id of an audit entry. Send the id of the last entry you have, or leave it out."
-        raise PlatformError(Reason.INVALID_REQUEST, message, started=False, param="after")
-    return after
 
 
 def _decoded(kind: Kind, record_id: str, stored: bytes) -> Record:

@@ -275,6 +275,37 @@ def test_the_version_grows_with_every_change(with_store):
     with_store(scenario)
 
 
+@pytest.mark.parametrize("after", ["x", "1", "+", "1-1\n", "(1-1"])
+def test_a_cursor_that_is_no_id_is_refused(with_store, after):
+    async def scenario(store):
+        with pytest.raises(PlatformError) as caught:
+            await store.read("acme", after=after)
+        assert caught.value.reason is Reason.INVALID_REQUEST
+
+    with_store(scenario)
+
+
+@pytest.mark.parametrize("name", ["}", "{", "a}:records{b", "t", "*", "\n", "\x00", "\u202e", "k:key", "_platform", ""])
+def test_hostile_names_find_nothing(with_store, name):
+    async def scenario(store):
+        tenant, key = await tenant_with_key(store, user="ada")
+        hostile = [
+            name,
+            f"{tenant}}}:records",
+            f"{tenant}:{name}",
+            f"{tenant}{name}" if name else "x",
+            f"{name}{tenant}x",
+        ]
+        for each in hostile:
+            assert [await store.get(kind, each, key.id) for kind in (Kind.USER, Kind.KEY)] == [None, None]
+            assert [await store.get(kind, tenant, each) for kind in (Kind.USER, Kind.KEY)] == [None, None]
+            assert await store.find_key(each) is None
+            assert await store.tenant_of(each) == ""
+            assert not await store.list(Kind.KEY, each)
+
+    with_store(scenario)
+
+
 def test_a_store_that_is_away_says_so(with_store, server):
     async def scenario(store):
         if isinstance(store, MemoryAccounts):

@@ -196,13 +196,3 @@ def test_a_record_that_cannot_be_read_is_named(server):
         assert caught.value.reason is Reason.INTERNAL
 
     on_valkey(server, scenario)
-
-
-@pytest.mark.parametrize("after", ["x", "1", "+", "1-1\n", "(1-1"])
-def test_a_cursor_that_is_no_id_is_refused(server, after):
-    async def scenario(store, valkey):
-        with pytest.raises(PlatformError) as caught:
-            await store.read("acme", after=after)
-        assert caught.value.reason is Reason.INVALID_REQUEST
-
-    on_valkey(server, scenario)
