@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from libs.clock import SystemClock
 from libs.testing.loop import run_real
 from libs.testing.valkey import ValkeyProcess
 from libs.valkey import Valkey
