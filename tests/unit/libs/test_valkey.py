@@ -29,7 +29,8 @@ async def refused(valkey):
     loop = asyncio.get_running_loop()
     start = loop.time()
     with pytest.raises(PlatformError) as caught:
-        await valkey.command("GET", "k")
+        async with asyncio.timeout(5):
+            await valkey.command("GET", "k")
     assert (caught.value.reason, caught.value.started) == (Reason.STORE_UNAVAILABLE, False)
     return loop.time() - start
 

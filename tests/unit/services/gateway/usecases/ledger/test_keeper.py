@@ -215,15 +215,30 @@ def test_an_end_on_its_way_is_declared_before_anything_is_held_in_another_life()
     run(scenario())
 
 
+def cut_off(books, name):
+    """Keeps a gateway from declaring until the returned event is set."""
+    beat, back = books.store.beat, asyncio.Event()
+
+    async def beat_unless_cut_off(gateway, declared):
+        if gateway == name and not back.is_set():
+            raise PlatformError(Reason.STORE_UNAVAILABLE, "cut off", started=False)
+        return await beat(gateway, declared)
+
+    books.store.beat = beat_unless_cut_off
+    return back
+
+
 def test_every_gateway_declares_before_any_holds_in_another_life():
     async def scenario():
         books = Books(budget=100)
         async with books.keeper("g1") as one, books.keeper("g2") as two:
             before = books.store.snapshot()
             await one.hold(ask(amount=100), nothing)
+            back = cut_off(books, "g1")
             books.store.restart(before)
-            # g2 learns of the restart first; g1 has not declared its hold yet.
+            await asyncio.sleep(2)
             assert (await refused(two.hold(ask("r2", 100), nothing))).reason is Reason.STORE_UNAVAILABLE
+            back.set()
             while not two.lives.open:
                 await asyncio.sleep(0.01)
             error = await refused(two.hold(ask("r2", 100), nothing))
