@@ -27,11 +27,18 @@ _END = b"0\r\n\r\n"
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """`write_buffer_bytes` are buffered for a client before its stream waits; `header_seconds` may a head take."""
+    """`write_buffer_bytes` are buffered for a client before its stream waits; `header_seconds` may a head take, and
+    `header_bytes` may it have (names and values of headers, and the URL).
+    """
 
     write_buffer_bytes: int = 65_536
     connections_max: int = 10_000
     header_seconds: float = 30.0
+    header_bytes: int = 65_536
+
+
+class _HeadTooLargeError(Exception):
+    """Ends the parsing of a message whose head is here whole and too large."""
 
 
 class Connection(HttpToolsProtocol):
@@ -44,6 +51,12 @@ class Connection(HttpToolsProtocol):
     running: RequestResponseCycle
     # True once the client is gone.
     lost = False
+    # While a head is arriving: the bytes that came since the chunk it began in, with that one. The parser has no bound.
+    _in_head = False
+    _head_bytes = 0
+    _first_bytes = 0
+    _chunk_bytes = 0
+    _head_too_large = False
     # Called once when the client goes away; the route that runs sets and clears it.
     on_gone: Callable[[], Any] | None = None
 
@@ -59,15 +72,36 @@ class Connection(HttpToolsProtocol):
         if len(self.connections) > self.limits.connections_max:
             self._refuse(503, f"This gateway has {self.limits.connections_max} connections open already; try later.")
 
+    def data_received(self, data: bytes) -> None:
+        """Bounds a head that comes in many chunks; one that comes whole is looked at in `on_headers_complete`."""
+        arriving = self._in_head
+        self._chunk_bytes = len(data)
+        super().data_received(data)
+        if not self._in_head:
+            return
+        self._head_bytes += len(data)
+        if not arriving:
+            # It may hold the end of the message before, too.
+            self._first_bytes = len(data)
+        elif self._head_bytes - self._first_bytes > self.limits.header_bytes:
+            self._refuse_head()
+
     def on_message_begin(self) -> None:
         """Shows the connection to the application, in the scope's extensions."""
         super().on_message_begin()
         self.head_awaited_since = self.loop.time()
+        self._in_head, self._head_bytes = True, 0
         self.scope["extensions"] = self._extensions  # type: ignore[typeddict-item]
 
     def on_headers_complete(self) -> None:
-        """The head is here."""
+        """The head is here. It is measured only where it can be too large: most come in one small chunk."""
         self.head_awaited_since = None
+        self._in_head = False
+        if self._head_bytes + self._chunk_bytes > self.limits.header_bytes:
+            size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+            if size > self.limits.header_bytes:
+                self._head_too_large = True
+                raise _HeadTooLargeError
         super().on_headers_complete()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
@@ -174,7 +208,13 @@ class Connection(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """The answer to bytes that are not HTTP, in the shape of every other error."""
-        self._refuse(400, msg)
+        if self._head_too_large:
+            self._refuse_head()
+        else:
+            self._refuse(400, msg)
+
+    def _refuse_head(self) -> None:
+        self._refuse(431, f"The headers are larger than {self.limits.header_bytes} bytes. Send fewer or shorter ones.")
 
     def _refuse(self, status: int, why: str) -> None:
         """Says why and closes, without a request that could be answered."""

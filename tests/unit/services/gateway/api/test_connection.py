@@ -133,3 +133,53 @@ def test_a_head_that_comes_slowly_behind_a_running_answer_does_not_cut_it(wire):
             return raw
 
     assert b"[DONE]" in run_real(scenario())
+
+
+def head(name_bytes, value_bytes, count=1):
+    header = b"x" * name_bytes + b": " + b"v" * value_bytes + b"\r\n"
+    return b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n" + header * count + b"\r\n"
+
+
+@pytest.mark.parametrize("chunk", [1_000_000, 3_000], ids=["at once", "bit by bit"])
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (head(10, 20_000), 200),
+        (head(10, 70_000), 431),
+        (head(70_000, 1), 431),
+        (head(100, 100, 400), 431),
+        (b"GET /healthz?x=" + b"y" * 70_000 + b" HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n", 431),
+        # Never ends, so what came is all there is to judge by.
+        (head(10, 200_000)[:-4], 431),
+    ],
+    ids=["fits", "long value", "long name", "many", "long URL", "endless"],
+)
+def test_a_head_has_a_bound(wire, data, status, chunk):
+    async def scenario():
+        async with public_face(ScriptedPipeline()) as face:
+            reader, writer = await asyncio.open_connection("127.0.0.1", face.port)
+            try:
+                for at in range(0, len(data), chunk):
+                    writer.write(data[at : at + chunk])
+                    await writer.drain()
+                    # Lets the chunk arrive alone.
+                    await asyncio.sleep(0.0005)
+                return wire.parse(await asyncio.wait_for(reader.read(), 3))
+            except ConnectionError:
+                # Cut while it was still sending: then the reply may be lost on its way.
+                return None
+            finally:
+                writer.close()
+
+    reply = run_real(scenario())
+    if status == 200 or reply is not None:
+        assert reply.status == status
+        assert status == 200 or "headers" in reply.json["error"]["message"]
+
+
+def test_a_large_body_is_no_large_head(wire):
+    async def scenario():
+        async with public_face(ScriptedPipeline()) as face:
+            return await wire.post(face.port, {"messages": [{"role": "user", "content": "x" * 500_000}]})
+
+    assert run_real(scenario()).status == 200
