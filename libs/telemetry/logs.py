@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 import traceback
 from collections.abc import Callable, Mapping, MutableMapping
@@ -25,6 +26,7 @@ SECRET_KEYS = frozenset(
     }
 )  # fmt: skip
 REDACTED = "[redacted]"
+KEY_TEXT = re.compile(r"(?<![A-Za-z0-9_-])sk-[A-Za-z0-9_-]{6,}")
 
 
 def get_logger(name: str = "") -> Any:
@@ -57,7 +59,8 @@ def add_traceback(_: Any, __: str, event: Event) -> Event:
     info = event.pop("exc_info", None)
     error = info if isinstance(info, BaseException) else (sys.exc_info()[1] if info else None)
     if error is not None:
-        event["exception"] = "".join(traceback.format_exception(error)).rstrip()
+        # An exception's own words may repeat what a client sent: a key's text is left out.
+        event["exception"] = KEY_TEXT.sub("sk-…", "".join(traceback.format_exception(error)).rstrip())
     return event
 
 

@@ -12,7 +12,6 @@ from starlette.responses import Response
 
 from libs.errors import PlatformError, Reason
 from libs.telemetry.metrics import Registry
-from services.gateway.api.keys_in_urls import scrub
 from services.gateway.api.models import Model, ModelList, model_of
 from services.gateway.api.openapi import add_chat_route
 from services.gateway.api.ports import Authenticator, Pipeline, admitted
@@ -104,8 +103,6 @@ def _reply(problem: PlatformError, status: int | None = None, more: dict[str, st
 
 
 async def _platform_error(_: Request, problem: Any) -> Response:
-    # Errors name ids, and a client may send a key's text in the place of its id.
-    problem.message = scrub(problem.message)
     return _reply(problem)
 
 
@@ -116,13 +113,14 @@ async def _unexpected(_: Request, __: Exception) -> Response:
 async def _http_error(request: Request, problem: Any) -> Response:
     if request.method == "OPTIONS" and problem.status_code == 405:
         return Response(status_code=204, headers=problem.headers)
-    message = f"{problem.detail}: {request.method} {scrub(request.url.path[:200])}."
+    message = f"{problem.detail}: {request.method} {request.url.path[:200]}."
     return _reply(from_status(problem.status_code, message), problem.status_code, dict(problem.headers or {}))
 
 
 async def _validation_error(_: Request, problem: Any) -> Response:
-    # What was sent is in no message; names of fields are the client's, too, so they are looked through.
+    # Messages hold nothing of what was sent but names of fields.
     first = problem.errors()[0]
-    where = scrub(".".join(str(part) for part in first["loc"][1:])[:200])
-    message = f"{scrub(first['msg'])}{f' (at {where})' if where else ''}."
+    where = ".".join(str(part) for part in first["loc"][1:])[:200]
+    said = first["msg"].removeprefix("Value error, ")
+    message = f"{said}{f' (at {where})' if where else ''}."
     return _reply(PlatformError(Reason.INVALID_REQUEST, message, param=where or None), 422)

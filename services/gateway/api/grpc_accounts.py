@@ -15,7 +15,6 @@ from libs.rpc.api import CallInfo, Handler
 from libs.rpc.method import method
 from services.gateway.api.accounts.desk import Desk
 from services.gateway.api.accounts.desk.reports import Days, summed
-from services.gateway.api.keys_in_urls import scrub
 from services.gateway.api.ports import Authenticator, admitted
 from services.gateway.domain.accounts.access import Target
 from services.gateway.domain.accounts.records import TOTAL
@@ -23,6 +22,7 @@ from services.gateway.domain.accounts.spend import SpendRow
 from services.gateway.domain.turns import Principal
 from services.gateway.metrics import RestMetrics
 from services.gateway.wire import grpc_accounts as wire
+from services.gateway.wire.key_texts import scrub
 
 SERVICE = pb.DESCRIPTOR.services_by_name["AccountService"]
 ROUTE = "grpc_accounts"

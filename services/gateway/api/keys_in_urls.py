@@ -12,9 +12,8 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote_plus
 
 from libs.errors import PlatformError, Reason
+from services.gateway.wire.key_texts import KEY_TEXT
 
-# Any vendor's: "sk-hr-…", "sk-ant-…", "sk-proj-…", bare "sk-…". Not the end of a word such as "task-list-2".
-_KEY = re.compile(r"(?<![A-Za-z0-9_-])sk-[A-Za-z0-9_-]{6,}")
 # Parameters that other APIs take credentials in.
 _CREDENTIALS = frozenset({"api_key", "api-key", "apikey", "access_token", "authorization", "x-api-key"})
 _SELECTORS: Mapping[str, str] = {
@@ -23,12 +22,6 @@ _SELECTORS: Mapping[str, str] = {
     "/global/spend/report": "api_key",
 }
 _PATH_SELECTOR = re.compile(r"/key/[^/]+/regenerate")
-MASK = "sk-…"
-
-
-def scrub(text: str) -> str:
-    """The text without anything that looks like a key."""
-    return _KEY.sub(MASK, text)
 
 
 def refusal_of(scope: Mapping[str, Any]) -> PlatformError | None:
@@ -37,7 +30,7 @@ def refusal_of(scope: Mapping[str, Any]) -> PlatformError | None:
     path: str = scope["path"]
     if query and _holds_key(path, query.decode("latin-1")):
         return _refusal("query")
-    if "sk-" in path and _KEY.search(path) and not _PATH_SELECTOR.fullmatch(path):
+    if "sk-" in path and KEY_TEXT.search(path) and not _PATH_SELECTOR.fullmatch(path):
         return _refusal("path")
     return None
 
@@ -47,10 +40,10 @@ def _holds_key(path: str, query: str) -> bool:
     for name, value in parse_qsl(query, keep_blank_values=True):
         if name == selector:
             continue
-        if name.lower() in _CREDENTIALS or _KEY.search(name) or _KEY.search(value):
+        if name.lower() in _CREDENTIALS or KEY_TEXT.search(name) or KEY_TEXT.search(value):
             return True
     # What does not parse as name=value is looked through as a whole.
-    return selector is None and _KEY.search(unquote_plus(query)) is not None
+    return selector is None and KEY_TEXT.search(unquote_plus(query)) is not None
 
 
 def _refusal(where: str) -> PlatformError:

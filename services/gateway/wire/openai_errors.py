@@ -6,6 +6,7 @@ from math import ceil
 
 from libs.errors import TABLE, PlatformError, Reason
 from services.gateway.wire.json_text import encode
+from services.gateway.wire.key_texts import scrub
 
 Headers = list[tuple[bytes, bytes]]
 # Statuses of the HTTP machinery itself, which have no reason of their own.
@@ -22,14 +23,14 @@ _BY_STATUS = {
 
 
 def error_body(problem: PlatformError) -> bytes:
-    """`{"error": {message, type, param, code}}`."""
+    """`{"error": {message, type, param, code}}`. Errors name what was sent, and that may be a key: none is repeated."""
     row = TABLE[problem.reason]
     return encode(
         {
             "error": {
-                "message": problem.message,
+                "message": scrub(problem.message),
                 "type": row.openai_type,
-                "param": problem.param,
+                "param": problem.param and scrub(problem.param),
                 "code": row.openai_code,
             }
         }
