@@ -29,10 +29,19 @@ _STATUSES = {
     "400": "The request is wrong, or asks for what is not supported; `param` names the field",
     "401": "No key, or one that is not valid",
     "404": "Unknown model, or a session of somebody else",
+    "409": "The answer of this Idempotency-Key is too long to be kept",
     "413": "The body is too large",
+    "422": "The Idempotency-Key was used for another request",
     "429": "Too much at once; see Retry-After",
     "503": "No worker can answer now; see Retry-After",
     "504": "The answer took longer than its deadline",
+}
+_IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+    "description": "Sent again with the same body, the call has one answer and one charge",
 }
 
 
@@ -61,6 +70,7 @@ def _operation(body: dict[str, Any]) -> dict[str, Any]:
         "summary": "Chat, as OpenAI's API",
         "operationId": "chat_completions",
         "security": [{"bearer": []}],
+        "parameters": [_IDEMPOTENCY_KEY],
         "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
         "responses": answers,
     }

@@ -137,19 +137,23 @@ def test_a_stream_that_waits_for_another_has_its_header_early_too(wire):
 
 
 def test_a_client_that_goes_away_does_not_end_its_answer(wire):
-    async def use(port, pipeline):
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(wire.request_bytes({**wire.body, "stream": True}, headers=KEY))
-        await wire.until(lambda: pipeline.running)
-        writer.close()
-        await writer.wait_closed()
-        again = asyncio.create_task(wire.post(port, {"stream": True}, headers=KEY))
-        gate.set()
-        return await again
+    async def scenario():
+        chat = kept(pipeline)
+        async with public_face(pipeline, keyed=chat) as face:
+            _, writer = await asyncio.open_connection("127.0.0.1", face.port)
+            writer.write(wire.request_bytes({**wire.body, "stream": True}, headers=KEY))
+            await wire.until(lambda: pipeline.running and len(face.watch))
+            writer.close()
+            await writer.wait_closed()
+            await wire.until(lambda: not len(face.watch))
+            gate.set()
+            reply = await wire.post(face.port, {"stream": True}, headers=KEY)
+        await chat.close()
+        return reply
 
     gate = asyncio.Event()
     pipeline = ScriptedPipeline(waits_for(gate))
-    reply = run_real(served(use, pipeline))
+    reply = run_real(scenario())
     assert (reply.status, reply.headers["idempotent-replayed"]) == (200, "true")
     assert (len(pipeline.requests), pipeline.aborted) == (1, 0)
 
