@@ -41,7 +41,9 @@ from services.gateway.api.chat_route import ChatRoute, ChatRouteLimits
 from services.gateway.api.connection import ConnectionLimits
 from services.gateway.api.grpc_accounts import GrpcAccounts
 from services.gateway.api.grpc_chat import GrpcChat
+from services.gateway.api.litellm.request_log import RecordLog
 from services.gateway.api.litellm.routes import add_litellm_routes
+from services.gateway.api.litellm.spend import RequestLog
 from services.gateway.api.ports import Authenticator, KeyedPipeline, Pipeline
 from services.gateway.api.requests import add_request_routes
 from services.gateway.api.rest import Rest
@@ -101,7 +103,8 @@ def compose(settings: GatewaySettings, ports: Ports) -> Gateway:
     route_limits = ChatRouteLimits(rest.body_bytes_max, rest.body_timeout_seconds, limits.timeout_seconds, times)
     decoder, keyed = ChatDecoder(bounds), ports.keyed
     chat = ChatRoute(pipeline, door, decoder, clock, watch, metrics, route_limits, keyed=keyed)
-    extend = [] if ports.desk is None else account_routes(ports.desk, door)
+    log = None if ports.records is None else RecordLog(ports.records, clock)
+    extend = [] if ports.desk is None else account_routes(ports.desk, door, log)
     if ports.records is not None:
         extend.append(partial(add_request_routes, reader=ports.records, door=door, clock=clock))
     admin = admin_app(pipeline, door, ports.registry, created=int(clock.unix()), version=version(), extend=extend)
@@ -110,9 +113,10 @@ def compose(settings: GatewaySettings, ports: Ports) -> Gateway:
     return Gateway(Rest(chat, admin, metrics, clock), [grpc.handler(), *accounts], watch)
 
 
-def account_routes(desk: Desk, door: Authenticator) -> list[Callable[[FastAPI], None]]:
+def account_routes(desk: Desk, door: Authenticator, log: RequestLog | None) -> list[Callable[[FastAPI], None]]:
     """Our own admin routes, and those of LiteLLM's that scripts call."""
-    return [partial(add_account_routes, desk=desk, door=door), partial(add_litellm_routes, desk=desk, door=door)]
+    litellm = partial(add_litellm_routes, desk=desk, door=door, log=log)
+    return [partial(add_account_routes, desk=desk, door=door), litellm]
 
 
 def version() -> str:

@@ -52,7 +52,7 @@ def _add_one(router: APIRouter, reader: RecordReader, who: Any) -> None:
         latest; the gateway that served it knows it at once, without texts at first ("text": "pending").
         """
         record = await reader.get(_tenant(caller, tenant), request_id)
-        if record is None or not _may_read(caller, record):
+        if record is None or not may_read(caller, record):
             raise _not_found(request_id)
         return record.shown()
 
@@ -77,7 +77,7 @@ def _add_list(router: APIRouter, reader: RecordReader, who: Any, clock: Clock) -
         """
         now = clock.unix()
         first_at, last_at = _time(since, "from", now - _SECONDS_PER_DAY), _time(until, "to", now)
-        query = _query(caller, tenant, key, user, (first_at, last_at))
+        query = query_of(caller, tenant, key, user, (first_at, last_at))
         lines = _lines(reader, query, caller, after=after, limit=limit, with_text=text)
         # Its first line comes before the headers: what is wrong is told by the status.
         first = await anext(lines, b"")
@@ -92,7 +92,8 @@ def _tenant(caller: Principal, named: str) -> str:
     return tenant
 
 
-def _may_read(caller: Principal, record: RequestRecord) -> bool:
+def may_read(caller: Principal, record: RequestRecord) -> bool:
+    """Whether the record is the caller's to read."""
     target = Target(record.tenant, user=record.user, key=record.key)
     return judge(caller, Action.REQUEST_READ, target) is Verdict.ALLOWED
 
@@ -105,7 +106,7 @@ def _not_found(request_id: str) -> PlatformError:
     return PlatformError(Reason.NOT_FOUND, message)
 
 
-def _query(caller: Principal, tenant: str, key: str, user: str, times: tuple[float, float]) -> Query:
+def query_of(caller: Principal, tenant: str, key: str, user: str, times: tuple[float, float]) -> Query:
     """The widest that the caller may see, within what it asks for. Raises NOT_FOUND."""
     tenant = _tenant(caller, tenant)
     if not allowed(caller.role, Action.REQUEST_READ, relation(caller, Target(tenant))):
@@ -128,7 +129,7 @@ async def _lines(
 ) -> AsyncIterator[bytes]:
     count, cursor = 0, ""
     async for record, place in reader.read(query, after):
-        if not _may_read(caller, record):
+        if not may_read(caller, record):
             continue
         if count == limit:
             yield msgspec.json.encode({"object": "cursor", "after": cursor}) + b"\n"

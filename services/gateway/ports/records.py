@@ -57,9 +57,17 @@ class RecordIndex(Protocol):
         ...
 
     async def blobs(
-        self, tenant: str, *, key: str = "", user: str = "", first: str, end: str, limit: int
+        self,
+        tenant: str,
+        *,
+        key: str = "",
+        user: str = "",
+        first: str,
+        end: str,
+        limit: int,
+        newest_first: bool = False,
     ) -> Sequence[str]:
-        """Names of blobs that have records of the tenant, or of its key or user, in order.
+        """Names of blobs that have records of the tenant, or of its key or user, in order or in reverse.
 
         Those behind `first` and before `end`; both are names, or beginnings of names.
         """

@@ -48,13 +48,22 @@ class ValkeyRecordIndex:
         return Place(folder(tenant) + blob, offset, length)
 
     async def blobs(
-        self, tenant: str, *, key: str = "", user: str = "", first: str, end: str, limit: int
+        self,
+        tenant: str,
+        *,
+        key: str = "",
+        user: str = "",
+        first: str,
+        end: str,
+        limit: int,
+        newest_first: bool = False,
     ) -> Sequence[str]:
         """See RecordIndex."""
         below = folder(tenant)
         listed = _key(tenant, f"k:{key}" if key else f"u:{user}" if user else "all")
         least, most = f"({first.removeprefix(below)}", f"({end.removeprefix(below)}"
-        found = await self._valkey.command("ZRANGE", listed, least, most, "BYLEX", "LIMIT", 0, limit)
+        order = (most, least, "BYLEX", "REV") if newest_first else (least, most, "BYLEX")
+        found = await self._valkey.command("ZRANGE", listed, *order, "LIMIT", 0, limit)
         return [below + name.decode() for name in found]
 
     def _listings(self, batch: Batch, keep_seconds: int) -> Iterator[_Command]:

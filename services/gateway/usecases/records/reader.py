@@ -84,18 +84,43 @@ class RecordReader:
                 return
             first = names[-1]
 
+    async def newest(self, query: Query, limit: int) -> list[RequestRecord]:
+        """So many records that are written, the newest first."""
+        found: list[RequestRecord] = []
+        first = folder(query.tenant) + mark(query.first_at)
+        end = folder(query.tenant) + mark(query.last_at + SPAN_SECONDS)
+        while len(found) < limit:
+            names = await self._index.blobs(
+                query.tenant, key=query.key, user=query.user, first=first, end=end, limit=_BLOBS_AT_ONCE,
+                newest_first=True,
+            )  # fmt: skip
+            for name in names:
+                of_blob = [record async for record, _ in self._of_blob(query, name, -1)]
+                found += reversed(of_blob)
+                if len(found) >= limit:
+                    break
+            if len(names) < _BLOBS_AT_ONCE:
+                break
+            end = names[-1]
+        return found[:limit]
+
     async def _of_blob(self, query: Query, name: str, line: int) -> AsyncIterator[tuple[RequestRecord, str]]:
         """A blob's records that the query wants, behind a line."""
-        try:
-            lines = (await self._blobs.get(name)).splitlines()
-        except PlatformError as error:
-            if error.reason is Reason.NOT_FOUND:
-                return
-            raise
+        lines = await lines_of(self._blobs, name)
         for number in range(line + 1, len(lines)):
             record = _decoder.decode(lines[number])
             if _wanted(query, record):
                 yield record, _text(_Cursor(name.removeprefix(folder(query.tenant)), number))
+
+
+async def lines_of(blobs: Blobs, name: str) -> list[bytes]:
+    """A blob's records, encoded; none where its days are over."""
+    try:
+        return (await blobs.get(name)).splitlines()
+    except PlatformError as error:
+        if error.reason is Reason.NOT_FOUND:
+            return []
+        raise
 
 
 def _wanted(query: Query, record: RequestRecord) -> bool:

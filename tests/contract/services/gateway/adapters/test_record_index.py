@@ -77,6 +77,8 @@ def test_blobs_are_listed_by_key_and_user_in_order_between_two_names(make):
             assert list(await index.blobs("acme", key="k1", **bounds, limit=9)) == [names[1], names[3]]
             assert list(await index.blobs("acme", user="ada", **bounds, limit=9)) == [names[1], names[2]]
             assert list(await index.blobs("acme", first=names[0], end=names[3], limit=9)) == names[1:3]
+            newest = await index.blobs("acme", first=names[0], end="records/acme/3", limit=2, newest_first=True)
+            assert list(newest) == [names[3], names[2]]
             assert list(await index.blobs("acme", key="none", **bounds, limit=9)) == []
 
     run_real(scenario())

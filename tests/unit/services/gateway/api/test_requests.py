@@ -9,9 +9,12 @@ from functools import partial
 import httpx
 import pytest
 
+from libs.errors import PlatformError, Reason
 from libs.telemetry.metrics import Registry
 from libs.testing.loop import run
+from services.gateway.api.accounts.desk.reports import Days
 from services.gateway.api.admin import admin_app
+from services.gateway.api.litellm.request_log import RecordLog
 from services.gateway.api.requests import add_request_routes
 from services.gateway.api.testing import ScriptedPipeline
 from services.gateway.domain.accounts.records import Role
@@ -209,3 +212,26 @@ def test_a_dead_store_is_503_and_a_list_that_breaks_says_so_at_its_end():
     assert statuses == [503, 503]
     assert [line.get("id") for line in lines] == ["r1", None]
     assert lines[-1]["error"]["code"] == "store_unavailable"
+
+
+def test_litellms_log_has_the_newest_first_and_no_others():
+    async def work(here):
+        log = RecordLog(here.records.reader, here.records.clock)
+        days, before = Days("2023-11-14", "2023-11-14"), Days("2023-11-12", "2023-11-13")
+
+        async def rows(caller, key="", user="", days=None):
+            found = await log.newest(CALLERS[caller], key=key, user=user, days=days, limit=9)
+            return [row.request_id for row in found]
+
+        with pytest.raises(PlatformError) as theirs:
+            await rows("ada", user="bob")
+        return (
+            sorted(await rows("boss")), await rows("boss", key="k3", days=days), await rows("boss", days=before),
+            await rows("service"), await log.find(CALLERS["service"], "r2"), await log.find(CALLERS["ada"], "r2"),
+            theirs.value.reason,
+        )  # fmt: skip
+
+    every, one, none, own, hidden, found, theirs = face(work)
+    assert (every, one, none, own) == (["r1", "r2", "r3", "r9"], ["r3"], [], ["r1"])
+    assert (hidden, theirs) == (None, Reason.NOT_FOUND)
+    assert (found.request_id, found.key, found.cost_nanodollars, found.started_at) == ("r2", "k2", 2_500, NOW)

@@ -9,6 +9,7 @@ import pytest
 
 from libs.errors import PlatformError, Reason
 from libs.testing.loop import run
+from services.gateway.usecases.records.costs import RecordCosts
 from services.gateway.usecases.records.reader import Query
 from tests.unit.services.gateway.usecases.records.world import NOW, Records, writing
 
@@ -79,6 +80,43 @@ def test_more_blobs_than_the_index_gives_at_once():
         return await records.all()
 
     assert sorted(run(scenario())) == [f"r{n:03d}" for n in range(150)]
+
+
+@pytest.mark.parametrize("limit", [1, 4, 99])
+def test_the_newest_come_first(limit):
+    async def scenario():
+        records = await filled(Records())
+        query = Query("acme", NOW - 1e6, NOW + 1e6)
+        of_key = await records.reader.newest(Query("acme", NOW - 1e6, NOW + 1e6, key="k1"), limit)
+        return [record.id for record in await records.reader.newest(query, limit)], [record.id for record in of_key]
+
+    every, of_key = run(scenario())
+    assert every == [f"r{n}" for n in reversed(range(10))][:limit]
+    assert of_key == ["r9", "r7", "r5", "r3", "r1"][:limit]
+
+
+def test_more_of_the_newest_blobs_than_the_index_gives_at_once():
+    async def scenario():
+        records = Records(batch_records=1)
+        async with writing(records):
+            for number in range(150):
+                records.put(f"r{number:03d}", ago=150.0 - number)
+            await asyncio.sleep(3)
+        return [record.id for record in await records.reader.newest(Query("acme", 0.0, NOW + 1e6), 140)]
+
+    assert run(scenario()) == [f"r{n:03d}" for n in reversed(range(10, 150))]
+
+
+def test_costs_are_read_without_the_index():
+    async def scenario():
+        records = await filled(Records())
+        records.index.down = True
+        costs = RecordCosts(records.blobs)
+        return [pair async for pair in costs.read("acme")], [pair async for pair in costs.read("nobody")]
+
+    found, none = run(scenario())
+    assert found == [(f"r{n}", 2_500) for n in range(10)]
+    assert none == []
 
 
 def test_what_is_past_its_days_is_not_there():

@@ -44,10 +44,11 @@ class MemoryIndex:
         until, place = self.places.get((tenant, request_id), (0.0, None))
         return place if until > self.clock.unix() else None
 
-    async def blobs(self, tenant, *, key="", user="", first, end, limit):
+    async def blobs(self, tenant, *, key="", user="", first, end, limit, newest_first=False):
         self._check()
         name = f"k:{key}" if key else f"u:{user}" if user else "all"
-        return sorted(blob for blob in self.listed.get((tenant, name), ()) if first < blob < end)[:limit]
+        found = [blob for blob in self.listed.get((tenant, name), ()) if first < blob < end]
+        return sorted(found, reverse=newest_first)[:limit]
 
     def _check(self):
         if self.down:
