@@ -10,6 +10,7 @@ from cli.commands.demo import demo
 from cli.commands.doctor import doctor
 from cli.commands.down import down
 from cli.commands.keys import keys
+from cli.commands.ledger import ledger
 from cli.commands.model import model
 from cli.commands.prices import prices
 from cli.commands.spend import spend
@@ -36,6 +37,7 @@ app.add_typer(budgets, name="budgets")
 app.add_typer(tenants, name="tenants")
 app.add_typer(users, name="users")
 app.add_typer(prices, name="prices")
+app.add_typer(ledger, name="ledger")
 app.add_typer(model, name="model")
 
 

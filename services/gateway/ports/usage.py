@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from services.gateway.domain.accounts.records import Change
@@ -73,4 +74,40 @@ class RebuildTarget(Protocol):
 
     async def finish(self, tenant: str) -> dict[str, ScopeTotals]:
         """Brings the sums by day up to date; returns all scopes."""
+        ...
+
+
+class LedgerTotals(Protocol):
+    """What the ledger says. Raises STORE_UNAVAILABLE."""
+
+    async def dump(self, tenant: str) -> dict[str, ScopeTotals]:
+        """Every scope of a tenant that has a state."""
+        ...
+
+
+class RecordedCosts(Protocol):
+    """What request records say. Raises STORE_UNAVAILABLE."""
+
+    def read(self, tenant: str) -> AsyncIterator[tuple[str, int]]:
+        """Request id and cost in nano-dollars of every record of a tenant."""
+        ...
+
+
+class AuditStore(Identities, Protocol):
+    """What an audit has seen; may be larger than memory."""
+
+    def add(self, tenant: str, request_id: str, cost: int) -> None:
+        """Adds to what a request was charged."""
+        ...
+
+    def cost(self, tenant: str, request_id: str) -> int | None:
+        """What a request was charged in all; None where nothing was added."""
+        ...
+
+
+class AuditMemory(Protocol):
+    """Where an audit keeps what it has seen."""
+
+    def open(self) -> AbstractContextManager[AuditStore]:
+        """An empty store, gone with its context."""
         ...
