@@ -10,7 +10,10 @@ Message = dict[str, str]
 
 @dataclass
 class Answer:
-    """`ttft_ms` and `total_ms` are the caller's own clock; the rest is what the platform reports at the end."""
+    """`ttft_ms` and `total_ms` are the caller's own clock; the rest is what the platform reports at the end.
+
+    `cost_usd` is exact; `truncated` says why the answer ended before its time ("budget"), "" where it did not.
+    """
 
     text: str = ""
     session: str = ""
@@ -23,6 +26,8 @@ class Answer:
     resumed: bool = False
     ttft_ms: float = 0.0
     total_ms: float = 0.0
+    cost_usd: str = "0"
+    truncated: str = ""
 
     @property
     def tokens_per_second(self) -> float:

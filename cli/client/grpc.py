@@ -14,6 +14,7 @@ from cli.client.answer import Answer, Message, Question
 from cli.client.refusal import NOT_RUNNING
 from cli.client.rest import OnText
 from cli.errors import CliError
+from libs.money import to_dollars
 
 METHOD = "/headrace.gateway.v1.ChatService/Chat"
 DEADLINE_SECONDS = 120.0
@@ -73,3 +74,4 @@ def _take(response: chat_pb2.ChatResponse, answer: Answer, on_text: OnText, begu
         report = response.report
         answer.worker, answer.session, answer.cached_tokens = report.worker, report.session_id, report.cached_tokens
         answer.attempts, answer.resumed = report.attempts, report.resumed
+        answer.cost_usd, answer.truncated = to_dollars(report.cost_nanodollars), report.truncated

@@ -104,3 +104,5 @@ def _take(chunk: dict[str, Any], answer: Answer, on_text: OnText, begun: float) 
     if report := chunk.get("headrace"):
         answer.worker, answer.cached_tokens = report["worker"], report["cached_tokens"]
         answer.attempts, answer.resumed = report["attempts"], report["resumed"]
+        # A gateway of an earlier version says nothing of money.
+        answer.cost_usd, answer.truncated = report.get("cost_usd", "0"), report.get("truncated") or ""

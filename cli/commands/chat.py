@@ -112,10 +112,11 @@ class Conversation:
         moved = f", continued after {answer.attempts - 1} lost worker(s)" if answer.attempts > 1 else ""
         sys.stdout.write("\n")
         sys.stdout.flush()
+        cut = f", cut: {answer.truncated}" if answer.truncated else ""
         self._notes.print(
             f"[first token {answer.ttft_ms:.0f} ms, {answer.tokens_per_second:.0f} tok/s, "
-            f"{answer.cached_tokens} of {answer.prompt_tokens} prompt tokens cached, {answer.worker}{moved}, "
-            f"session {answer.session}]",
+            f"{answer.cached_tokens} of {answer.prompt_tokens} prompt tokens cached, ${answer.cost_usd}, "
+            f"{answer.worker}{moved}{cut}, session {answer.session}]",
             style="dim",
             markup=False,
             soft_wrap=True,

@@ -11,11 +11,14 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from cli.client import grpc as grpc_client
+from cli.client.admin import AdminClient
 from cli.client.answer import Answer, Question
 from cli.client.rest import RestClient
 from cli.config import Config
+from cli.demo.books import check_books, say_costs
 from cli.demo.checks import Checks
 from cli.demo.lost_worker import check_lost_worker, kill_in_mid_stream
+from cli.demo.overrun import Overrun, check_cut_stream, check_overrun, cut_stream, overrun
 from cli.demo.session import MODEL, agent_session, check_session
 from cli.errors import CliError
 from cli.install import admin_key
@@ -23,6 +26,7 @@ from cli.platform import running_platform, wait_settled
 from cli.supervisor.state import ProcessState, same_process
 from cli.supervisor.supervisor import Supervisor
 from cli.view.port import Onlooker
+from libs.money import from_dollars
 
 # The makefile says when it began, so that making the environment counts too.
 STARTED_AT = "HEADRACE_STARTED_AT"
@@ -39,6 +43,7 @@ class Demo:
     started_at: float
     first_token_seconds: float = 0.0
     sessions: dict[str, list[Answer]] = field(default_factory=dict)
+    overrun: Overrun = field(default_factory=Overrun)
     checks: Checks = field(init=False)
 
     def __post_init__(self) -> None:
@@ -51,6 +56,7 @@ class Demo:
             "first_token_seconds": round(self.first_token_seconds, 1),
             "first_token_target_seconds": FIRST_TOKEN_TARGET_SECONDS,
             "sessions": {name: [asdict(step) for step in steps] for name, steps in self.sessions.items()},
+            "overrun": self.overrun.document(),
             "checks": self.checks.results,
         }
 
@@ -73,6 +79,8 @@ async def run_demo(demo: Demo) -> None:
             await _all_ready(supervisor)
             await _sessions(demo, client, supervisor, key)
             await _lost_worker(demo, client, supervisor)
+        with AdminClient(supervisor.state.rest, admin_key(demo.config.layout)) as admin:
+            await _money(demo, supervisor.state.rest, admin)
         seen = [ProcessState(**asdict(process)) for process in supervisor.state.processes]
         demo.view.note("Stopping in drain order.")
     left = [process.name for process in seen if same_process(process.pid, process.started_at)]
@@ -136,6 +144,19 @@ async def _lost_worker(demo: Demo, client: RestClient, supervisor: Supervisor) -
     demo.checks.expect(
         state.restarts == 1, f"{victim.name} is back under its name with a new boot id ({state.boot_id})"
     )
+
+
+async def _money(demo: Demo, url: str, admin: AdminClient) -> None:
+    say = demo.view.note
+    for name, answers in demo.sessions.items():
+        say(f"What the session over {name} cost, step by step:")
+        say_costs(say, answers)
+        await check_books(demo.checks, admin, name, answers)
+    first_step = from_dollars(demo.sessions["REST"][0].cost_usd)
+    stream, seen = await cut_stream(url, admin, first_step)
+    check_cut_stream(demo.checks, stream, seen)
+    demo.overrun = await overrun(url, admin, first_step, say)
+    check_overrun(demo.checks, demo.overrun)
 
 
 async def _until(condition: Callable[[], bool], what: str) -> None:

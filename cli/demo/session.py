@@ -20,7 +20,7 @@ async def agent_session(ask: Ask, agent: str, session: str, say: Callable[[str],
     """Asks the five steps, each with the whole history, as agents do. Raises CliError."""
     history: list[Message] = [frame(agent)]
     answers: list[Answer] = []
-    say("  step        TTFT    prompt    cached  worker         answer")
+    say("  step        TTFT    prompt    cached          cost  worker         answer")
     for number, step in enumerate(STEPS, 1):
         history.append({"role": "user", "content": step})
         answer = await ask(Question(MODEL, list(history), session, STEP_TOKENS_MAX, temperature=0.0))
@@ -36,7 +36,7 @@ def step_line(number: int, answer: Answer) -> str:
     text = " ".join(answer.text.split())[:48]
     return (
         f"  {number} {warmth} {answer.ttft_ms:8.0f} ms {answer.prompt_tokens:8d} {answer.cached_tokens:9d}"
-        f"  {answer.worker:<13}  {text}"
+        f" {'$' + answer.cost_usd:>13}  {answer.worker:<13}  {text}"
     )
 
 

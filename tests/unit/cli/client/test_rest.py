@@ -11,7 +11,7 @@ WORD = 'data: {"choices":[{"delta":{"content":"Paris"},"finish_reason":null}]}\n
 FINISH = 'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\n'
 USAGE = (
     'data: {"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":2},"headrace":'
-    '{"worker":"inference-1","cached_tokens":8,"attempts":2,"resumed":true}}\n\n'
+    '{"worker":"inference-1","cached_tokens":8,"attempts":2,"resumed":true,"cost_usd":"0.0000125","truncated":"budget"}}\n\n'
 )
 DONE = "data: [DONE]\n\n"
 HEADERS = {"content-type": "text/event-stream", "x-headrace-worker": "inference-0", "x-session-id": "s"}
@@ -44,6 +44,7 @@ def test_a_whole_answer():
     assert (answer.text, answer.finish, texts) == ("ParisParis", "stop", ["Paris", "Paris"])
     assert (answer.prompt_tokens, answer.completion_tokens, answer.cached_tokens) == (9, 2, 8)
     assert (workers, answer.worker, answer.attempts) == (["inference-0"], "inference-1", 2)
+    assert (answer.cost_usd, answer.truncated) == ("0.0000125", "budget")
     assert 0 < answer.ttft_ms <= answer.total_ms
     assert requests[0].headers["x-session-id"] == "s"
     assert b'"ignore_eos":true' in requests[0].content
