@@ -88,8 +88,6 @@ def open_client(kind: Callable[..., C], **config: Any) -> C:
         for client in made:
             with suppress(Exception):  # half made: whatever can be closed is
                 client.close()
-            with suppress(Exception):
-                client._net.close()
         raise
 
 
