@@ -84,9 +84,10 @@ class ScriptedPipeline:
         write: Callable[[GenerateResponse, str], bool] | None = None,
         held: Callable[[Standing], None] | None = None,
         part: object = None,
+        lost: object = None,
     ) -> AsyncGenerator[list[Event], None]:
         """See Pipeline."""
-        del deadline, held, part
+        del deadline, held, part, lost
         self.requests.append(request)
         self.principals.append(principal)
         self.running += 1

@@ -43,6 +43,10 @@ class Ledger(Protocol):
         """
         ...
 
+    def leave(self, ask: Ask) -> None:
+        """Leaves a hold to the gateway that goes on with its call: it is neither renewed nor ended here any more."""
+        ...
+
 
 class Holds(Protocol):
     """The store's functions for running calls; each is atomic and may be repeated. Raises STORE_UNAVAILABLE.

@@ -47,13 +47,14 @@ class ChatPipeline:
         write: Write | None = None,
         held: Held | None = None,
         part: TakenUp | None = None,
+        lost: Callable[[], bool] | None = None,
     ) -> AsyncGenerator[list[Event], None]:
         """Streams the answer in lists of what was ready in one tick: `Started` first, `Ended` last.
 
         With `write`, plain deltas that come while the iterator is waited for are written by it and left out of the
         lists, unless it refuses them; see lane.py. `held` hears what is left of the caller's limits, before any event.
         With `part`, an empty list comes first when the answer goes on behind it, without `Started`; else it is begun
-        anew.
+        anew. `lost` is asked at the end: True leaves the call's hold to another gateway, which goes on with the answer.
 
         `deadline` is `Clock.monotonic` seconds. To abort the worker's call at once, cancel the task that waits in the
         iterator, or close the iterator between two steps. Raises PlatformError: before `Started` nothing was sent,
@@ -101,10 +102,12 @@ class ChatPipeline:
             error.headers = standing_headers(call.charge.standing) | dict(error.headers)
             raise
         finally:
-            self._close(call, failure, span)
+            self._close(call, failure, span, lost=lost is not None and lost())
 
-    def _close(self, call: Call, failure: str, span: Span) -> None:
+    def _close(self, call: Call, failure: str, span: Span, *, lost: bool) -> None:
         record = call.record
+        if lost:
+            call.charge.leave()
         if failure:
             call.note()
             record.ended_at = self._services.clock.monotonic()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Protocol
@@ -36,6 +36,7 @@ class Chat(Protocol):
         deadline: float,
         held: Held | None = None,
         part: TakenUp | None = None,
+        lost: Callable[[], bool] | None = None,
     ) -> AsyncGenerator[list[Event], None]:
         """See ChatPipeline."""
         ...
@@ -122,6 +123,7 @@ class Maker:
             deadline=call.deadline,
             held=call.held,
             part=part,
+            lost=lambda: self._lost,
         )
         settled = False
         async with aclosing(batches):

@@ -192,6 +192,12 @@ class Charge:
         record.cost = self._used(record.prompt_tokens, record.cached_tokens, record.completion_tokens).cost
         return record.cost
 
+    def leave(self) -> None:
+        """Another gateway goes on with the call, under the same hold: what it cost is for that one to say."""
+        if self._ask is not None:
+            self._charges.ledger.leave(self._ask)
+            self._ask = None
+
     def end(self, reasoning_tokens: int) -> None:
         """Settles or refunds. The record is complete; a repeat does nothing."""
         ask = self._ask

@@ -122,6 +122,10 @@ class LedgerKeeper:
         held, at_us = (live.ask, live.at_us) if live is not None else (ask, 0)
         self._end(_Ended(held, at_us, settlement, self._clock.monotonic()))
 
+    def leave(self, ask: Ask) -> None:
+        """See ports.Ledger."""
+        self._live.pop(ask.request_id, None)
+
     def may_expire(self) -> bool:
         """Whether holds that look overdue are: their gateways have had a whole lease to renew them."""
         return self.lives.open and self.lives.contact_seconds() >= self._limits.lease

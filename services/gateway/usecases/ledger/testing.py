@@ -38,6 +38,10 @@ class NullLedger:
         if self.keep:
             self.settled.append(settlement)
 
+    def leave(self, ask: Ask) -> None:
+        """See ports.Ledger."""
+        del ask
+
 
 class OnePrice:
     """Every model costs the same: a thousand nano-dollars per prompt token, 100 cached, 2,000 per output token."""

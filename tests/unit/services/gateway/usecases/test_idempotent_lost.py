@@ -144,6 +144,9 @@ def test_an_owner_that_comes_back_too_late_stops(tmp_path):
             assert error.reason is Reason.STREAM_INTERRUPTED
             assert "another gateway" in error.message
             assert whole((await second)[0], 40)
+            # The hold is one for both: only who makes the whole answer says what it cost.
+            charged = [end.progress.completion_tokens for end in c.world.ledger.settled if end.request_id == "r1"]
+            assert charged == [40]
 
     run(scenario())
 
