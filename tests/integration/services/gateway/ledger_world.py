@@ -102,10 +102,10 @@ def ask(tenant: str, number: int, amount: int, key: str = "k1") -> Ask:
     return Ask(tenant, f"req-{tenant}-{number}", scopes, amount, 100, meta, Progress(amount // 2, 10))
 
 
-async def traffic(store: Store, calls: int, seed: int) -> None:
+async def traffic(store: Store, calls: int, seed: int, first: int = 0) -> None:
     """Calls that settle, are refunded or are charged in part."""
     chance, life = random.Random(seed), await store.ledger.hello()
-    for number in range(calls):
+    for number in range(first, first + calls):
         tenant = chance.choice(TENANTS)
         wanted = ask(tenant, number, chance.randrange(100, 2_000), chance.choice(("k1", "k2")))
         reply = await store.ledger.hold(life, wanted, expire=True)
