@@ -150,7 +150,7 @@ async def _accounts(settings: GatewaySettings, valkey: Valkey, pepper: bytes, ap
 def _ledger(settings: GatewaySettings, valkey: Valkey, prices: PriceBook, app: App) -> LedgerParts:
     ledger = settings.ledger
     times = LeaseTimes(ledger.lease_seconds, ledger.grace_seconds)
-    limits = KeeperLimits(ledger.lease_seconds, ledger.sure_seconds, ledger.barrier_seconds)
+    limits = KeeperLimits(ledger.lease_seconds, ledger.sure_seconds, ledger.barrier_seconds, grace=ledger.grace_seconds)
     name = f"{settings.name or 'gateway'}-{boot_id()}"
     return ledger_parts(valkey, prices, app.clock, app.telemetry.registry, name, times, limits)
 

@@ -32,8 +32,9 @@ class LedgerParts:
 
     def sweeper(self, sent: SentCounts) -> Sweeper:
         """Ends the holds of gateways that are gone."""
-        may_expire = self.keeper.may_expire
-        return Sweeper(self.store, self.outbox, sent, self.clock, self.sweeps, may_expire, self.metrics)
+        keeper = self.keeper
+        may = keeper.may_expire, keeper.may_guess
+        return Sweeper(self.store, self.outbox, sent, self.clock, self.sweeps, *may, self.metrics)
 
 
 def ledger_parts(

@@ -27,7 +27,7 @@ _RETRY_SECONDS = 0.1
 
 @dataclass(frozen=True, slots=True)
 class KeeperLimits:
-    """Times in seconds. `lease` as the store has it; holds are renewed three times in a lease.
+    """Times in seconds. `lease` and `grace` as the store has them; holds are renewed three times in a lease.
 
     `sure`: an acknowledged end may be lost for so long, by a store that syncs every second. `give_up`: the store
     remembers ended holds for an hour; an end that could not be told for so long was charged when its lease ended.
@@ -37,6 +37,7 @@ class KeeperLimits:
     sure: float = 3.0
     barrier: float = 3.0
     give_up: float = 3000.0
+    grace: float = 10.0
 
 
 @dataclass(slots=True)
@@ -82,7 +83,7 @@ class LedgerKeeper:
         """See ports.Ledger."""
         life = self.lives.name()
         try:
-            reply = await self._holds.hold(life, ask, expire=self.may_expire())
+            reply = await self._holds.hold(life, ask, expire=self.may_guess())
         except (PlatformError, asyncio.CancelledError):
             # It may have been held all the same.
             self._end(_Ended(ask, 0, Settlement(ask.tenant, ask.request_id, End.REFUNDED), self._clock.monotonic()))
@@ -129,6 +130,14 @@ class LedgerKeeper:
     def may_expire(self) -> bool:
         """Whether holds that look overdue are: their gateways have had a whole lease to renew them."""
         return self.lives.open and self.lives.contact_seconds() >= self._limits.lease
+
+    def may_guess(self) -> bool:
+        """Whether what is overdue by the grace may end at its last report: the workers could be asked for as long.
+
+        While the store was away they could not.
+        """
+        could_ask = min(self.lives.contact_seconds() - self._limits.lease, self.lives.open_seconds())
+        return self.lives.open and could_ask >= self._limits.grace
 
     async def run(self) -> None:
         """For ever: tells the store of ends, and renews leases."""

@@ -36,7 +36,7 @@ class Lives:
         self._gap_seconds = gap_seconds
         self._beat_seconds = min(BEAT_SECONDS_MAX, gap_seconds / 3)
         self._life = ""
-        self._heard_at = self._contact_since = clock.monotonic()
+        self._heard_at = self._contact_since = self._opened_at = clock.monotonic()
 
     @property
     def open(self) -> bool:
@@ -57,6 +57,10 @@ class Lives:
     def contact_seconds(self) -> float:
         """For how long the store has answered without a gap: leases that ended in a gap say nothing."""
         return self._clock.monotonic() - self._contact_since
+
+    def open_seconds(self) -> float:
+        """For how long holds may be made in this life."""
+        return self._clock.monotonic() - self._opened_at
 
     async def leave(self) -> None:
         """Tells that the gateway ends: nobody needs to wait for it. Raises STORE_UNAVAILABLE."""
@@ -87,7 +91,7 @@ class Lives:
             if not waits_for or self._clock.monotonic() >= until:
                 break
             await self._clock.sleep(LOOK_SECONDS)
-        self._life = life
+        self._life, self._opened_at = life, self._clock.monotonic()
         _log.info("ledger open", life=life, not_heard_of=waits_for)
 
     async def _beat(self, declared: str) -> tuple[str, dict[str, str]]:

@@ -39,7 +39,7 @@ class SweepTimes:
 
 
 class Sweeper:
-    """Every gateway runs one; each hold is ended once, whoever comes first."""
+    """Every gateway runs one; each hold is ended once, whoever comes first. `may_expire`, `may_guess`: LedgerKeeper."""
 
     def __init__(
         self,
@@ -49,6 +49,7 @@ class Sweeper:
         clock: Clock,
         times: SweepTimes,
         may_expire: Callable[[], bool],
+        may_guess: Callable[[], bool],
         metrics: LedgerMetrics,
     ) -> None:
         self._leases = leases
@@ -57,6 +58,7 @@ class Sweeper:
         self._clock = clock
         self._times = times
         self._may_expire = may_expire
+        self._may_guess = may_guess
         self._metrics = metrics
         self._tenants: Sequence[str] = ()
 
@@ -88,7 +90,8 @@ class Sweeper:
                 if sent is not None or hold.age_us < answer.covers_seconds * 1_000_000:
                     ended += await self._end(tenant, hold, sent)
         # What nobody could say for the length of the grace ends at what was reported.
-        ended += await self._leases.expire(tenant, _BATCH)
+        if self._may_guess():
+            ended += await self._leases.expire(tenant, _BATCH)
         if ended:
             self._metrics.ended(End.EXPIRED.value, ended)
             _log.warning("ledger: holds expired", tenant=tenant, calls=ended, why="their gateway is gone")

@@ -304,6 +304,30 @@ def test_after_a_gap_of_the_store_holds_count_as_overdue_only_when_their_gateway
     run(scenario())
 
 
+def test_what_is_overdue_after_a_gap_is_not_guessed_before_the_workers_could_be_asked():
+    """A gateway died, then the store was away for longer than lease and grace: only workers know what was sent."""
+
+    async def scenario():
+        books = Books(budget=100)
+        async with books.keeper() as dead:
+            await dead.hold(ask(amount=100), lambda: used(0))
+        async with books.keeper("g2") as keeper:
+            books.store.down = True
+            await asyncio.sleep(60)
+            books.store.down = False
+            await asyncio.sleep(16)
+            assert keeper.may_expire()
+            assert not keeper.may_guess()
+            with pytest.raises(PlatformError):
+                await keeper.hold(ask("r2", amount=50), lambda: used(0))
+            assert books.totals.held == 100
+            await asyncio.sleep(11)
+            assert keeper.may_guess()
+            await keeper.hold(ask("r3", amount=50), lambda: used(0))
+
+    run(scenario())
+
+
 def test_closing_tells_what_has_ended():
     async def scenario():
         books = Books()

@@ -29,9 +29,9 @@ class Tenants:
         return ["acme"]
 
 
-def sweeper(books, workers, may_expire=lambda: True):
+def sweeper(books, workers, may_expire=lambda: True, may_guess=lambda: True):
     metrics = LedgerMetrics(Registry())
-    return Sweeper(books.store, Tenants(), workers, books.clock, SweepTimes(), may_expire, metrics)
+    return Sweeper(books.store, Tenants(), workers, books.clock, SweepTimes(), may_expire, may_guess, metrics)
 
 
 async def abandoned(books, progress, request_id="r1"):
@@ -83,6 +83,21 @@ def test_while_a_worker_does_not_answer_it_waits_and_then_charges_what_was_repor
         await asyncio.sleep(10)
         assert await sweep.sweep("acme") == 1
         assert (books.totals.settled, books.totals.held) == (17, 0)
+
+    run(scenario())
+
+
+def test_what_is_overdue_only_because_the_store_was_away_is_not_guessed():
+    async def scenario():
+        books = Books()
+        workers, may = Workers(complete=False), False
+        await abandoned(books, used(7))
+        await asyncio.sleep(10)
+        sweep = sweeper(books, workers, may_guess=lambda: may)
+        assert await sweep.sweep("acme") == 0
+        workers.answer = Workers(sent={"r1": Sent(10, (30,))}).answer
+        assert await sweep.sweep("acme") == 1
+        assert books.totals.settled == 40
 
     run(scenario())
 
