@@ -42,13 +42,18 @@ class AnswerText:
 
     def beside(self, write: Write) -> Write:
         """As `write`, for deltas that are text and nothing else (usecases/lane.py); what it writes is kept."""
-        add = self._add
+        add, join, content = self._add, self._join, self._choice(0).content
+        append = content.append  # nearly all deltas are content of the one choice
 
         def both(response: GenerateResponse, text: str) -> bool:
             if not write(response, text):
                 return False
-            if text:
+            if response.choice or response.channel == CHANNEL_REASONING:
                 add(response, text)
+            elif text:
+                append(text)
+                if len(content) >= _JOINED_AT:
+                    join(content)
             return True
 
         return both
