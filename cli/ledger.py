@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from cli.config import Config
 from cli.errors import CliError
 from cli.plan import kafka_broker, valkey_url
+from libs.blobs import LocalBlobs
 from libs.kafka import KafkaError, KafkaSettings, Seen
 from libs.settings import SettingsError, parse
 from libs.valkey import Valkey, ValkeySettings
@@ -27,6 +28,7 @@ from services.gateway.ports.usage import RecordedCosts, UsageHistory
 from services.gateway.settings import GatewaySettings
 from services.gateway.usecases.audit import Audit, AuditReport
 from services.gateway.usecases.rebuild import Rebuild, RebuildReport
+from services.gateway.usecases.records.costs import RecordCosts
 
 # Replaying waits for nobody: a store that is busy is not a store that is away.
 OP_TIMEOUT_MS = 10_000
@@ -34,15 +36,20 @@ OP_TIMEOUT_MS = 10_000
 
 @dataclass(frozen=True)
 class Places:
-    """Where a platform's money is: its store, its brokers and the topic."""
+    """Where a platform's money is: its store, its brokers and the topic, and its request records."""
 
     valkey: ValkeySettings
     kafka: KafkaSettings
     topic: str
+    blobs: Path
 
     def store(self, url: str | None) -> ValkeySettings:
         """The platform's store, or the one at that URL."""
         return self.valkey if url is None else ValkeySettings(url=url)
+
+    def records(self) -> RecordedCosts | None:
+        """What request records say that requests cost; None where this machine sees none."""
+        return RecordCosts(LocalBlobs(self.blobs)) if self.blobs.is_dir() else None
 
     def topic_history(self) -> UsageHistory:
         """The usage topic; raises CliError where no brokers are known."""
@@ -61,7 +68,7 @@ def places(config: Config, gateway_config: Path | None) -> Places:
         settings = parse(GatewaySettings, ["--config", str(gateway_config)], os.environ).settings
     except SettingsError as problem:
         raise CliError("; ".join(problem.problems), "give the settings file of a gateway", code=2) from None
-    return Places(settings.valkey, settings.kafka, settings.outbox.topic)
+    return Places(settings.valkey, settings.kafka, settings.outbox.topic, settings.blobs_path)
 
 
 def _local_places(config: Config) -> Places:
@@ -72,8 +79,9 @@ def _local_places(config: Config) -> Places:
         raise CliError(f"services.gateway.kafka cannot be used: {problem}", "correct headrace.yaml", code=2) from None
     if config.embedded_broker:
         kafka = kafka.model_copy(update={"brokers": (kafka_broker(config),)})
-    outbox = given.get("outbox") or {}
-    return Places(ValkeySettings(url=valkey_url(config)), kafka, str(outbox.get("topic", TOPIC)))
+    outbox, records = given.get("outbox") or {}, given.get("records") or {}
+    blobs = Path(str(records.get("directory") or config.layout.root / "blobs"))
+    return Places(ValkeySettings(url=valkey_url(config)), kafka, str(outbox.get("topic", TOPIC)), blobs)
 
 
 @asynccontextmanager

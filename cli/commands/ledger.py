@@ -89,7 +89,7 @@ def audit_books(
         found = cli_ledger().places(configuration(config, state_dir), gateway_config)
         # Where it is not durable nothing is ever dropped from the outboxes: they are the whole log.
         history = found.topic_history() if (found.kafka.durable if topic is None else topic) else None
-        report = asyncio.run(cli_ledger().audit(found.store(None), history, None))
+        report = asyncio.run(cli_ledger().audit(found.store(None), history, found.records()))
         print_json(_audited(report)) if as_json else _show_audited(report)
         raise typer.Exit(0 if report.agrees else 1)
 

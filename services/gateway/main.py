@@ -181,7 +181,7 @@ def _records(settings: GatewaySettings, accounts: AccountParts, stack: AsyncExit
     )
     options = RecordOptions(
         name=boot_id(),
-        directory=keep.directory or settings.state_dir / "blobs",
+        directory=settings.blobs_path,
         fsync=keep.fsync,
         flush_seconds=keep.flush_seconds,
         purge_seconds=keep.purge_seconds,

@@ -250,6 +250,11 @@ class GatewaySettings(ServiceSettings):
         return self.keys_file or self.state_dir / "keys.json"
 
     @property
+    def blobs_path(self) -> Path:
+        """Where request records are."""
+        return self.records.directory or self.state_dir / "blobs"
+
+    @property
     def pepper_path(self) -> Path:
         """Where the pepper is."""
         return self.pepper_file or self.state_dir / "pepper"

@@ -7,14 +7,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
 from cli.main import app
+from libs.blobs import LocalBlobs
 from libs.testing.brokers import BrokerProcess, embedded_broker
 from libs.testing.loop import run_real
 from libs.testing.valkey import ValkeyProcess
+from services.gateway.domain.request_record import RequestRecord
 from tests.integration.services.gateway.ledger_world import opened, people, publish, traffic
 
 
@@ -107,6 +110,29 @@ def test_books_that_differ_are_shown_and_are_exit_status_1(books: Books) -> None
     assert done.exit_code == 1
     assert "do NOT agree" in done.stdout
     assert "k:k1" in done.stdout
+
+
+def test_a_record_that_says_another_price_than_the_log_is_shown(books: Books) -> None:
+    async def settled() -> tuple[str, int]:
+        async with opened(books.old) as store:
+            entries = await store.outbox.read("acme", "", 1000)
+        return next((each.request_id, each.cost) for each in entries if each.kind == "settled" and each.cost)
+
+    def recorded(request_id: str, cost: int) -> dict:
+        """The audit, with one record of the request; a second one is of a request that the log does not know."""
+        records = [RequestRecord(id=name, tenant="acme", key="k1", at=1.7e9, cost_nanodollars=cost)
+                   for name in (request_id, "unknown")]  # fmt: skip
+        lines = b"\n".join(map(msgspec.json.encode, records))
+        run_real(LocalBlobs(blobs).put("records/acme/2023-11-14/1-gw-1.jsonl", lines))
+        return json.loads(books.run("audit", "--json").stdout)
+
+    request_id, cost = run_real(settled())
+    blobs = books.gateway_config.parent / "blobs"
+    settings = yaml.safe_load(books.gateway_config.read_text()) | {"records": {"directory": str(blobs)}}
+    books.gateway_config.write_text(yaml.safe_dump(settings))
+    right, wrong = recorded(request_id, cost), recorded(request_id, cost + 1)
+    assert (right["agrees"], right["records"], right["wrong_records"]) == (True, 2, [])
+    assert (wrong["agrees"], [each["request"] for each in wrong["wrong_records"]]) == (False, [request_id])
 
 
 def test_a_broker_that_forgot_is_told_and_the_books_still_agree(books: Books) -> None:
