@@ -208,6 +208,18 @@ def test_members_see_and_make_their_own():
     scripted(script, "acme.ada")
 
 
+# Without a key beside it, which would be refused for a reason of its own.
+ROOT = {"user_role": "proxy_admin", "auto_create_key": False}
+
+
+def test_a_teams_admin_makes_no_administrator_of_all():
+    async def script(_, client):
+        await refused(client.post("/user/new", json=ROOT), 403, "permission_denied")
+        assert (await ok(client.post("/user/new", json={"user_role": "org_admin"})))["user_role"] == "org_admin"
+
+    scripted(script, "acme.boss")
+
+
 @pytest.mark.parametrize(
     ("path", "body", "param"),
     [
