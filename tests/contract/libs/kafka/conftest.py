@@ -13,7 +13,7 @@ from libs.kafka.producer import IdempotentProducer
 from libs.kafka.reader import TopicReader
 from libs.testing.brokers import BrokerProcess, embedded_broker
 from libs.testing.kafka import MemoryBroker, MemoryProducer, MemoryReader
-from tools.kafka_node import KafkaNode
+from tools.kafka_node import KafkaNode, fetched
 
 
 @dataclass
@@ -67,6 +67,8 @@ class World:
 
 @pytest.fixture(scope="session")
 def apache() -> Iterator[KafkaNode]:
+    if not fetched():
+        pytest.skip("Apache Kafka is not here: make test-kafka fetches it")
     with KafkaNode() as node:
         yield node
 

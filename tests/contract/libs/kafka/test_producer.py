@@ -207,7 +207,7 @@ def test_closing_waits_for_no_broker_and_leaves_no_thread(world: World, topic: T
     before = threads()
 
     async def main() -> None:
-        producer = world.producer(topic, close_timeout_ms=200)
+        producer = world.producer(topic, close_timeout_ms=0)
         await producer.send(batch(topic, 1))
         world.freeze()
         try:

@@ -24,7 +24,7 @@ from services.gateway.usecases.outbox import OutboxRelay, RelayLimits
 from services.gateway.usecases.rebuild import Rebuild, identity_of
 from tests.integration.services.gateway.ledger_world import TENANTS, Store, opened, people, traffic
 from tests.unit.services.gateway.usecases.outbox_world import Noted
-from tools.kafka_node import KafkaNode
+from tools.kafka_node import KafkaNode, fetched
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
 LIMITS = RelayLimits(idle_seconds_max=0.5, retry_seconds_max=0.5, lease_seconds=6.0, entries_max=20)
@@ -33,6 +33,8 @@ SECONDS_MAX = 60.0
 
 @pytest.fixture(scope="module")
 def broker() -> Iterator[BrokerProcess]:
+    if not fetched():
+        pytest.skip("Apache Kafka is not here: make test-kafka fetches it")
     with KafkaNode() as node:
         yield node.broker
 

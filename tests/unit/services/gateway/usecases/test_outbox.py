@@ -158,6 +158,22 @@ def test_two_relays_do_not_publish_one_tenants_entries_at_once() -> None:
     run(main())
 
 
+def test_what_another_relay_has_published_is_not_published_again() -> None:
+    async def main() -> None:
+        world = World()
+        world.outbox.add("t0", "r0-0")
+        one, two = (world.relay(name, durable=False) for name in ("one", "two"))
+        await until_idle(two)
+        world.clock.advance(LIMITS.lease_seconds)
+        world.outbox.add("t0", "r0-1")
+        await until_idle(one)
+        world.clock.advance(LIMITS.lease_seconds)
+        await until_idle(two)
+        assert await world.published("t0") == ["r0-0", "r0-1"]
+
+    run(main())
+
+
 def test_the_lease_of_a_dead_relay_runs_out() -> None:
     async def main() -> None:
         world = World()
