@@ -13,6 +13,7 @@ from cli.commands.keys import keys
 from cli.commands.ledger import ledger
 from cli.commands.model import model
 from cli.commands.prices import prices
+from cli.commands.requests import requests
 from cli.commands.spend import spend
 from cli.commands.status import status
 from cli.commands.tenants import tenants, users
@@ -37,6 +38,7 @@ app.add_typer(budgets, name="budgets")
 app.add_typer(tenants, name="tenants")
 app.add_typer(users, name="users")
 app.add_typer(prices, name="prices")
+app.add_typer(requests, name="requests")
 app.add_typer(ledger, name="ledger")
 app.add_typer(model, name="model")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 from cli.errors import CliError
 
@@ -10,9 +11,9 @@ NOT_RUNNING = "start the platform with `headrace up`, see `headrace status`"
 _BY_CODE = {
     "insufficient_quota": "see `headrace budgets show`; raise it with `headrace budgets set`",
     "budget_exceeded": "see `headrace budgets show`; raise it with `headrace budgets set`",
-    "not_found": "see `headrace keys list`, `headrace users list` and `headrace tenants list`",
     "price_unknown": "set its price with `headrace prices set`",
 }
+_MISSING = re.compile(r"There is no (key|user|tenant|price) ")
 _BY_STATUS = {
     401: "give the key with --key, HEADRACE_API_KEY, or run where .headrace/admin.key is",
     403: "use a key that may, such as the one in .headrace/admin.key",
@@ -28,4 +29,10 @@ def refused(status: int, raw: bytes) -> CliError:
     except (ValueError, KeyError, TypeError, AttributeError):
         message = raw[:200].decode(errors="replace").strip() or "no reason was given"
         return CliError(f"HTTP {status}: {message}", "check that --url is the address of a Headrace gateway")
-    return CliError(f"HTTP {status}: {message}", _BY_CODE.get(code) or _BY_STATUS.get(status, ""), reason=code)
+    return CliError(f"HTTP {status}: {message}", _fix(status, code, message), reason=code)
+
+
+def _fix(status: int, code: str, message: str) -> str:
+    if missing := _MISSING.match(message):
+        return f"see `headrace {missing[1]}s list`"
+    return _BY_CODE.get(code) or _BY_STATUS.get(status, "")

@@ -78,6 +78,8 @@ async def overrun(url: str, admin: AdminClient, first_step: int, say: Callable[[
             except CliError as refusal:
                 seen.code, seen.message = refusal.reason, refusal.message
                 say(f"  {number} refused: {refusal.message}")
+                left = to_dollars(purse.budget - cost_of(seen.answers))
+                say(f"    A call runs only where the most that it may cost is covered; ${left} are left.")
                 break
             history.append({"role": "assistant", "content": answer.text})
             seen.answers.append(answer)

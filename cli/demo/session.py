@@ -33,7 +33,7 @@ async def agent_session(ask: Ask, agent: str, session: str, say: Callable[[str],
 def step_line(number: int, answer: Answer) -> str:
     """One row of the table."""
     warmth = "cold" if number == 1 else "warm"
-    text = " ".join(answer.text.split())[:48]
+    text = " ".join(answer.text.split())[:36]
     return (
         f"  {number} {warmth} {answer.ttft_ms:8.0f} ms {answer.prompt_tokens:8d} {answer.cached_tokens:9d}"
         f" {'$' + answer.cost_usd:>13}  {answer.worker:<13}  {text}"

@@ -118,8 +118,8 @@ def test_what_is_held_is_waited_for():
 def test_an_agent_stops_at_the_first_refusal(monkeypatch):
     """Two answers, then 429; the key it uses is the one that was made for it."""
     usage = (
-        'data: {"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":2},"headrace":{"worker":"w","cached_tokens":0,'
-        '"attempts":1,"resumed":false,"cost_usd":"0.00005","truncated":null}}\n\ndata: [DONE]\n\n'
+        'data: {"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":2},"headrace":{"worker":"w",'
+        '"cached_tokens":0,"attempts":1,"resumed":false,"cost_usd":"0.00005","truncated":null}}\n\ndata: [DONE]\n\n'
     )
     refusal = {"error": {"message": "The budget is spent.", "code": "insufficient_quota"}}
     told = [httpx.Response(200, text=usage), httpx.Response(200, text=usage), httpx.Response(429, json=refusal)]
