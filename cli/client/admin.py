@@ -39,11 +39,11 @@ class AdminClient:
     def __exit__(self, *_: object) -> None:
         self._http.close()
 
-    def get(self, path: str, **query: str) -> Any:
+    def get(self, path: str, /, **query: str) -> Any:
         """The JSON document at `path`; an empty value in the query is as good as none."""
         return self.send("GET", path, **query)
 
-    def send(self, method: str, path: str, body: Mapping[str, Any] | None = None, **query: str) -> Any:
+    def send(self, method: str, path: str, body: Mapping[str, Any] | None = None, /, **query: str) -> Any:
         """The JSON document that answers."""
         params = {name: value for name, value in query.items() if value}
         try:

@@ -28,10 +28,9 @@ def say_costs(say: Callable[[str], None], answers: Sequence[Answer]) -> None:
     say("  step     prompt    cached    answer           cost")
     for number, answer in enumerate(answers, 1):
         say(_line(str(number), answer.prompt_tokens, answer.cached_tokens, answer.completion_tokens, answer.cost_usd))
-    sums = [
-        sum(getattr(each, name) for each in answers) for name in ("prompt_tokens", "cached_tokens", "completion_tokens")
-    ]
-    say(_line("all", *sums, to_dollars(cost_of(answers))))
+    prompt, cached = sum(each.prompt_tokens for each in answers), sum(each.cached_tokens for each in answers)
+    completion = sum(each.completion_tokens for each in answers)
+    say(_line("all", prompt, cached, completion, to_dollars(cost_of(answers))))
 
 
 def _line(step: str, prompt: int, cached: int, completion: int, cost_usd: str) -> str:

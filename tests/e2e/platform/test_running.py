@@ -105,7 +105,7 @@ def test_a_made_key_works_and_a_revoked_one_does_not(running, wait_until):
 def test_a_budget_refuses_what_it_does_not_cover_and_spend_shows_what_it_did(running, wait_until):
     made = running.json("keys", "create", "--name", "little", "--budget", "0.0001")
     wait_until(lambda: running.chat(key=made["key"])[0] == 200, "the fresh key to work", 5)
-    status, headers, body = running.chat("long " * 500, key=made["key"], max_tokens=512)
+    status, headers, body = running.chat("long " * 1500, key=made["key"])
     assert (status, body["error"]["code"]) == (429, "insufficient_quota")
     assert headers["x-should-retry"] == "false"
     state = running.json("budgets", "show", f"key:{made['id']}")["state"]
