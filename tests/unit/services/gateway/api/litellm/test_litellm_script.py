@@ -33,79 +33,89 @@ async def refused(request, status, code=None):
     return reply.json()["error"]
 
 
-def test_a_team_a_user_and_keys_from_beginning_to_end():
-    async def script(world, client):
-        team = await ok(
-            client.post(
-                "/team/new",
-                json={
-                    "team_alias": "Search",
-                    "max_budget": 100,
-                    "budget_duration": "30d",
-                    "tpm_limit": 100_000,
-                    "rpm_limit": 1000,
-                    "models": ["small", "smollm2"],
-                    "metadata": {"cost_centre": "42", "nested": {"a": 1}},
-                    "members_with_roles": [{"role": "admin", "user_id": "lea"}],
-                },
-            )
-        )
+TEAM = {
+    "team_alias": "Search",
+    "max_budget": 100,
+    "budget_duration": "30d",
+    "tpm_limit": 100_000,
+    "rpm_limit": 1000,
+    "models": ["small", "smollm2"],
+    "metadata": {"cost_centre": "42", "nested": {"a": 1}},
+    "members_with_roles": [{"role": "admin", "user_id": "lea"}],
+}
+KEY = {
+    "key_alias": "crawler",
+    "max_budget": 0.1,
+    "budget_duration": "1w",
+    "duration": "30d",
+    "models": ["small"],
+    "tpm_limit": 500,
+    "rpm_limit": 5,
+    "max_parallel_requests": 2,
+    "metadata": {"feature": "crawl"},
+    "tags": ["nightly"],
+    "aliases": {},
+    "config": {},
+    "permissions": {},
+    "some_future_field": 1,
+}
+
+
+def test_a_team_from_beginning_to_end():
+    async def script(_, client):
+        team = await ok(client.post("/team/new", json=TEAM))
         assert team["team_alias"] == "Search"
         assert (team["max_budget"], team["budget_duration"], team["spend"]) == (100.0, "30d", 0.0)
         assert team["members_with_roles"] == [{"user_id": "lea", "user_email": None, "role": "admin"}]
         assert team["metadata"] == {"cost_centre": "42", "nested": '{"a":1}'}
-        team_id = team["team_id"]
+        named = {"team_id": team["team_id"]}
+        await ok(client.post("/key/generate", json=KEY | named))
+        info = await ok(client.get("/team/info", params=named))
+        assert info["team_id"] == info["team_info"]["team_id"] == team["team_id"]
+        assert [key["key_alias"] for key in info["keys"]] == ["crawler"]
+        changed = await ok(client.post("/team/update", json={**named, "tpm_limit": 7}))
+        assert changed["team_id"] == team["team_id"]
+        assert (changed["data"]["tpm_limit"], changed["data"]["max_budget"]) == (7, 100.0)
+        teams = await ok(client.get("/team/list"))
+        assert [team["team_alias"] for team in teams] == ["Acme", "Other", "Search"]
+        assert all({"keys", "team_memberships", "members_with_roles"} <= set(team) for team in teams)
 
-        made = await ok(
-            client.post(
-                "/key/generate",
-                json={
-                    "team_id": team_id,
-                    "key_alias": "crawler",
-                    "max_budget": 0.1,
-                    "budget_duration": "1w",
-                    "duration": "30d",
-                    "models": ["small"],
-                    "tpm_limit": 500,
-                    "rpm_limit": 5,
-                    "max_parallel_requests": 2,
-                    "metadata": {"feature": "crawl"},
-                    "tags": ["nightly"],
-                    "aliases": {},
-                    "config": {},
-                    "permissions": {},
-                    "some_future_field": 1,
-                },
-            )
-        )
+    scripted(script)
+
+
+def test_a_key_is_made_and_found_by_its_text_and_by_its_token():
+    async def script(world, client):
+        made = await ok(client.post("/key/generate", json=KEY))
         assert made["key"].startswith("sk-")
         assert made["token"] == made["token_id"]
         assert made["key_name"] == f"sk-...{made['key'][-4:]}"
         assert made["expires"] == "2023-12-14T22:13:20+00:00"
-        assert made["team_id"] == team_id
+        assert made["team_id"] == "acme"
         assert (made["max_budget"], made["budget_duration"]) == (0.1, "7d")
         assert (made["tpm_limit"], made["rpm_limit"], made["max_parallel_requests"]) == (500, 5, 2)
         assert made["models"] == ["small"]
         assert made["metadata"] == {"feature": "crawl", "nightly": "true"}
-        stored = await world.accounts.keys.get(team_id, made["token"])
+        stored = await world.accounts.keys.get("acme", made["token"])
         assert stored.limits.budgets[0].limit_nanodollars == 100_000_000
-
         for selector in (made["key"], made["token"]):
             info = await ok(client.get("/key/info", params={"key": selector}))
             assert info["key"] == selector
-            assert info["info"]["key_alias"] == "crawler"
-            assert info["info"]["status"] == "active"
+            assert (info["info"]["key_alias"], info["info"]["status"]) == ("crawler", "active")
             assert "token" not in info["info"]
 
+    scripted(script)
+
+
+def test_a_key_is_changed_blocked_turned_and_deleted():
+    async def script(world, client):
+        made = await ok(client.post("/key/generate", json=KEY))
         updated = await ok(client.post("/key/update", json={"key": made["key"], "max_budget": 2.5, "rpm_limit": None}))
         assert updated["key"] == made["key"]
         assert (updated["max_budget"], updated["budget_duration"], updated["rpm_limit"]) == (2.5, "7d", None)
         assert (updated["tpm_limit"], updated["models"]) == (500, ["small"])
-
-        blocked = await ok(client.post("/key/block", json={"key": made["key"]}))
-        assert blocked["blocked"] is True
-        unblocked = await ok(client.post("/key/unblock", json={"key": made["token"]}))
-        assert unblocked["blocked"] is False
+        assert (await ok(client.post("/key/block", json={"key": made["key"]})))["blocked"] is True
+        assert (await ok(client.get("/key/info", params={"key": made["token"]})))["info"]["status"] == "revoked"
+        assert (await ok(client.post("/key/unblock", json={"key": made["token"]})))["blocked"] is False
 
         fresh = await ok(client.post(f"/key/{made['key']}/regenerate", json={"max_budget": 3}))
         assert fresh["key"] != made["key"]
@@ -113,15 +123,6 @@ def test_a_team_a_user_and_keys_from_beginning_to_end():
         again = await ok(client.post("/key/regenerate", json={"key": fresh["key"], "grace_period": "1h"}))
         assert again["key"] not in {fresh["key"], made["key"]}
         assert (await world.accounts.keys.by_text(fresh["key"])).id == made["token"]
-
-        info = await ok(client.get("/team/info", params={"team_id": team_id}))
-        assert info["team_id"] == info["team_info"]["team_id"] == team_id
-        assert [key["key_alias"] for key in info["keys"]] == ["crawler"]
-        changed = await ok(client.post("/team/update", json={"team_id": team_id, "tpm_limit": 7}))
-        assert (changed["team_id"], changed["data"]["tpm_limit"], changed["data"]["max_budget"]) == (team_id, 7, 100.0)
-        teams = await ok(client.get("/team/list"))
-        assert [team["team_alias"] for team in teams] == ["Acme", "Other", "Search"]
-        assert all({"keys", "team_memberships", "members_with_roles"} <= set(team) for team in teams)
 
         gone = await ok(client.post("/key/delete", json={"keys": [again["key"]]}))
         assert gone == {"deleted_keys": [again["key"]]}
