@@ -47,9 +47,12 @@ class IdempotentProducer:
         if self._closed:
             return
         self._closed = True
-        with suppress(TimeoutError):
+        try:
             async with asyncio.timeout(self._settings.close_timeout_ms / 1000):
                 await self._thread.run(self._drop)
+        except TimeoutError:  # a batch still waits for its acknowledgement: its `send` fails here and now
+            if (client := self._client) is not None:
+                client._sender.force_close()
         self._thread.stop()
 
     def _refuse_large(self, records: Sequence[Record]) -> None:
