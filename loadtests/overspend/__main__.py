@@ -23,10 +23,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+from functools import partial
 
 from loadtests.common.report import emit
 from loadtests.common.stack import Stack
 from loadtests.overspend.campaign import Campaign, layout, summary
+from loadtests.overspend.chaos import plan
 
 
 def parse() -> argparse.Namespace:
@@ -47,7 +49,8 @@ def main() -> None:
     args = parse()
     name = "overspend" + ("_both" if args.both_at_once else "") + ("_varying" if args.shape == "varying" else "")
     with Stack(layout(args.base_port, both_at_once=args.both_at_once)) as stack:
-        campaign = Campaign(stack, shape=args.shape, blows=args.blows, both_at_once=args.both_at_once)
+        blows = partial(plan, gateways=stack.layout.gateways, blows=args.blows, both_at_once=args.both_at_once)
+        campaign = Campaign(stack, blows, shape=args.shape)
         results = asyncio.run(campaign.run(range(args.first_seed, args.first_seed + args.seeds)))
     found = summary(results)
     emit(name, {"shape": args.shape, "both_at_once": args.both_at_once, **found}, args.out)

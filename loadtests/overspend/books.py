@@ -151,3 +151,12 @@ def false_refusals(tries: Sequence[Try], needed: int) -> list[str]:
         for one in tries
         if one.outcome in ("held", "spent") and not -1 < one.remaining < needed
     ]
+
+
+def broken_streams(books: Books, tries: Sequence[Try]) -> tuple[int, int, int, int]:
+    """Streams that broke off in their middle: how many, and output tokens received, charged and produced."""
+    charges = books.charges()
+    broken = [one for one in tries if one.outcome in ("lost", "failed") and one.received]
+    charged = [charges.get(one.request_id, Charged()).completion_tokens for one in broken]
+    produced = [books.sent[one.request_id].completion_tokens for one in broken if one.request_id in books.sent]
+    return len(broken), sum(one.received for one in broken), sum(charged), sum(produced)

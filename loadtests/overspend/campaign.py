@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -20,17 +21,15 @@ from loadtests.common.accounts import LEVELS, Account, Level, new_account, total
 from loadtests.common.client import whole
 from loadtests.common.report import median
 from loadtests.common.stack import MODEL_NAME, Layout, Stack
-from loadtests.overspend.books import Books, false_refusals, faults_of, read_books
+from loadtests.overspend.books import Books, broken_streams, false_refusals, faults_of, read_books
 from loadtests.overspend.callers import Bodies, Spenders, Try
-from loadtests.overspend.chaos import Chaos, plan
+from loadtests.overspend.chaos import Blow, Chaos
 from loadtests.overspend.watcher import Watcher
 
 Shape = Literal["fixed", "varying"]
 CALLS = 37
 OUTPUT_TOKENS = 40
 VARYING_TOKENS_MAX = 600
-# The store, a gateway's start and a lease's end, one after the other.
-SPEND_SECONDS = 25.0
 QUIET_SECONDS = 20.0
 MESSAGES = [{"role": "user", "content": "Write about the river, the mill and the wheel."}]
 AMPLE = 1_000_000_000
@@ -85,7 +84,8 @@ class Seed:
     outcomes: dict[str, int] = field(default_factory=dict)
     killed: list[str] = field(default_factory=list)
     charges: dict[str, int] = field(default_factory=dict)
-    # Calls whose gateway was lost, and tokens that were charged for them.
+    # Streams that broke off: how many, and the output tokens that came, were charged, and were produced.
+    broken: tuple[int, int, int, int] = (0, 0, 0, 0)
     truncated: int = 0
     borne_by_operator: int = 0
     quiet_after_seconds: float = 0.0
@@ -96,13 +96,20 @@ class Seed:
     violations: list[str] = field(default_factory=list)
 
 
-class Campaign:
-    """Runs seeds on one stack."""
+Plan = Callable[[random.Random], list[Blow]]
 
-    def __init__(self, stack: Stack, *, shape: Shape, blows: int, both_at_once: bool) -> None:
+
+class Campaign:
+    """Runs seeds on one stack. `plan` says what is killed in a seed; callers are given up after `spend_seconds`."""
+
+    def __init__(
+        self, stack: Stack, plan: Plan, *, shape: Shape = "fixed", callers: int = 100, spend_seconds: float = 40.0
+    ) -> None:
         self._stack = stack
+        self._plan = plan
         self._shape: Shape = shape
-        self._plan = partial(plan, gateways=stack.layout.gateways, blows=blows, both_at_once=both_at_once)
+        self._callers = callers
+        self._spend_seconds = spend_seconds
         self._chaos = Chaos(stack)
         self._run = random.SystemRandom().randrange(1 << 32)
         # Prompt and whole cost of a call of fixed length.
@@ -138,12 +145,12 @@ class Campaign:
         account, found = await self._account(seed)
         blows = self._plan(rng)
         found.killed = [" and ".join(blow.names) for blow in blows]
-        callers = Spenders(self._stack.rest_ports, account.secret, BODIES[self._shape], rng)
+        callers = Spenders(self._stack.rest_ports, account.secret, BODIES[self._shape], rng, self._callers)
         watcher = Watcher(valkey, account.tenant, account.scope, found.budget)
         watching = asyncio.create_task(watcher.run())
         striking = asyncio.create_task(self._chaos.strike(blows))
         try:
-            found.out_of_time = not await callers.spend(SPEND_SECONDS)
+            found.out_of_time = not await self._spend(callers, watcher)
             await striking
             await self._all_back()
             found.quiet_after_seconds = await watcher.quiet(QUIET_SECONDS)
@@ -156,6 +163,17 @@ class Campaign:
         self._judge(found, books, callers.tries, account, watcher)
         found.seconds = time.monotonic() - began
         return found
+
+    async def _spend(self, callers: Spenders, watcher: Watcher) -> bool:
+        """Whether all callers were refused in time. What must not be seen ends it: there may be no end to that."""
+        spending = asyncio.create_task(callers.spend(self._spend_seconds))
+        seeing = asyncio.create_task(watcher.fault.wait())
+        await asyncio.wait((spending, seeing), return_when=asyncio.FIRST_COMPLETED)
+        seeing.cancel()
+        if not spending.done():
+            spending.cancel()
+        await asyncio.gather(spending, seeing, return_exceptions=True)
+        return not spending.cancelled() and spending.result()
 
     async def _account(self, seed: int) -> tuple[Account, Seed]:
         level = LEVELS[seed % len(LEVELS)]
@@ -170,24 +188,24 @@ class Campaign:
         return account, Seed(seed, level, budget)
 
     async def _all_back(self) -> None:
-        """Waits for the gateways that were started again."""
-        until = time.monotonic() + 60
-        while not await asyncio.to_thread(self._ready):
-            if time.monotonic() > until:
-                raise TimeoutError("a gateway that was started again does not serve")
-            await asyncio.sleep(0.2)
+        """Waits until every gateway serves a call: those that were started again, and in the store's present life."""
+        await asyncio.gather(*(self._back(port) for port in self._stack.rest_ports))
 
-    def _ready(self) -> bool:
-        try:
-            return self._stack.ready(*range(self._stack.layout.gateways))
-        except OSError:
-            return False
+    async def _back(self, port: int) -> None:
+        body, until = {**fixed_body(random.Random(0)), "max_tokens": 1, "min_tokens": 1}, time.monotonic() + 60
+        while time.monotonic() < until:
+            with contextlib.suppress(OSError):
+                if (await whole(port, body, {"authorization": f"Bearer {self._stack.key}"})).status == 200:
+                    return
+            await asyncio.sleep(0.1)
+        raise TimeoutError(f"the gateway at port {port} does not serve")
 
     def _judge(self, found: Seed, books: Books, tries: Sequence[Try], account: Account, watcher: Watcher) -> None:
         charges = books.charges()
         found.settled = books.ledger[account.scope].settled if account.scope in books.ledger else 0
         found.outcomes = dict(Counter(one.outcome for one in tries))
         found.charges = dict(Counter(charged.kinds[0] for charged in charges.values()))
+        found.broken = broken_streams(books, tries)
         found.truncated = sum(bool(one.truncated) for one in tries)
         found.failures = dict(Counter(one.said[:120] for one in tries if one.outcome in ("failed", "unavailable")))
         found.looks, found.highest = watcher.looks, watcher.highest
@@ -223,6 +241,13 @@ def summary(seeds: Sequence[Seed]) -> dict[str, Any]:
         "kills": dict(Counter(name for seed in seeds for name in seed.killed)),
         "outcomes": dict(outcomes),
         "charges": dict(charges),
+        "broken_streams": dict(
+            zip(
+                ("streams", "received_tokens", "charged_tokens", "produced_tokens"),
+                (sum(numbers) for numbers in zip(*(seed.broken for seed in seeds), strict=True)),
+                strict=True,
+            )
+        ),
         "truncated": sum(seed.truncated for seed in seeds),
         "borne_by_operator_nanodollars": sum(seed.borne_by_operator for seed in seeds),
         "out_of_time": sum(seed.out_of_time for seed in seeds),

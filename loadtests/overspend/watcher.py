@@ -65,6 +65,8 @@ class Watcher:
     limit: int
     looks: int = 0
     faults: dict[str, str] = field(default_factory=dict)
+    # Set with the first of them.
+    fault: asyncio.Event = field(default_factory=asyncio.Event)
     highest: int = 0
 
     async def run(self) -> None:
@@ -89,6 +91,8 @@ class Watcher:
             if held_here != seen.held_by_holds or running != seen.holds:
                 kind = "held is not the sum of holds"
                 self.faults[kind] = f"{name}: {held_here} by {running}, holds: {seen.held_by_holds} by {seen.holds}"
+        if self.faults:
+            self.fault.set()
 
     async def quiet(self, seconds: float) -> float:
         """Waits until nothing is held; the seconds it took. Raises TimeoutError: holds have leaked."""
