@@ -1,7 +1,7 @@
 """A real Apache Kafka for tests: fetches the broker with Maven, and runs one KRaft node on loopback.
 
-`fetch` fills .cache/kafka-<version>; `missing` says what keeps this machine from it (nothing = it works); `run` starts a
-node and prints its address until Ctrl-C.
+`fetch` fills .cache/kafka-<version>; `missing` says what keeps this machine from it (nothing = it works); `run` starts
+a node, prints its address and waits for Ctrl-C.
 """
 
 from __future__ import annotations

@@ -45,7 +45,8 @@ def free_ports():
         with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
             for port in range(base, base + 10):
                 stack.enter_context(contextlib.closing(socket.create_server(("127.0.0.1", port))))
-            return {"rest": base, "grpc": base + 1, "router": base + 2, "valkey": base + 3, "workers": base + 4, "kafka": base + 9}
+            names = ("rest", "grpc", "router", "valkey", "workers")
+            return {name: base + at for at, name in enumerate(names)} | {"kafka": base + 9}
     raise AssertionError("no ten free ports in a row")
 
 
