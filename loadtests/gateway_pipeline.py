@@ -141,7 +141,9 @@ def pipeline(channel: ReadyChannel, charges: Charges | None = None) -> ChatPipel
     means = Means(RpcRouter(channel), workers, RetryBudget(clock.monotonic), RunnerLimits(), room)
     preparer = Preparer(parts, CacheSalts(b"pepper"), clock, PrepareLimits())
     return ChatPipeline(
-        Services(parts, SessionGuard(parts, clock, SessionLimits()), preparer, means, charges or null_charges(clock), clock)
+        Services(
+            parts, SessionGuard(parts, clock, SessionLimits()), preparer, means, charges or null_charges(clock), clock
+        )
     )
 
 

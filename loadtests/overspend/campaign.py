@@ -35,7 +35,16 @@ MESSAGES = [{"role": "user", "content": "Write about the river, the mill and the
 AMPLE = 1_000_000_000
 # Every other seed: the spending then lasts longer than a lease, and all kills strike it.
 PARALLEL = 12
-TIMES = ["--ledger.lease_seconds", "2", "--ledger.grace_seconds", "2", "--queue.wait_seconds_max", "5"]
+TIMES = [
+    "--ledger.lease_seconds",
+    "2",
+    "--idempotency.lease_seconds",
+    "1",
+    "--ledger.grace_seconds",
+    "2",
+    "--queue.wait_seconds_max",
+    "5",
+]
 PACE = ["--simulated.ttft_ms", "30", "--simulated.inter_token_ms", "50", "--simulated.stamp", "true"]
 
 

@@ -274,6 +274,15 @@ class GatewaySettings(ServiceSettings):
         return self
 
     @model_validator(mode="after")
+    def _a_taker_comes_before_the_hold_expires(self) -> Self:
+        if self.idempotency.lease_seconds >= self.ledger.lease_seconds:
+            raise ValueError(
+                "idempotency.lease_seconds must be less than ledger.lease_seconds: who takes an answer over is to find "
+                "its hold alive"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _anonymous_on_loopback_only(self) -> Self:
         if self.anonymous and not (is_loopback(self.rest.host) and is_loopback(self.grpc.host)):
             raise ValueError("anonymous works on loopback only: set rest.host and grpc.host to 127.0.0.1, or use keys")

@@ -91,3 +91,9 @@ def test_loopback(host, local):
 def test_unknown_keys_and_wild_values_refuse_to_start(flags):
     with pytest.raises(SettingsError):
         settings(*flags)
+
+
+def test_an_answer_is_taken_over_before_its_hold_expires():
+    settings("--ledger.lease_seconds", "6")
+    with pytest.raises(SettingsError, match="idempotency.lease_seconds"):
+        settings("--ledger.lease_seconds", "5")

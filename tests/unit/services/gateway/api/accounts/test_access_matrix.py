@@ -18,8 +18,8 @@ from libs.telemetry.metrics import Registry
 from libs.testing.inmem import InMemoryChannel
 from libs.testing.loop import run, run_real
 from services.gateway.api.testing import ScriptedPipeline, public_face
+from services.gateway.composition.face import Ports, compose
 from services.gateway.domain.accounts.records import Key, Price, Role
-from services.gateway.main import Ports, compose
 from services.gateway.settings import GatewaySettings
 from services.gateway.usecases.accounts import KeySpec, TenantSpec, UserSpec
 from tests.unit.services.gateway.api.accounts.expectations import CALLERS, OPEN, REST, RPCS

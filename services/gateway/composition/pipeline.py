@@ -1,0 +1,56 @@
+"""The pipeline that answers chat calls, plain or under an idempotency key."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+
+from libs.app import App
+from libs.valkey import Valkey
+from services.gateway.adapters.assembly import PipelineOptions
+from services.gateway.adapters.idempotency import AnswerLimits, ValkeyAnswers
+from services.gateway.adapters.keyed_metrics import KeyedMetrics
+from services.gateway.adapters.placements import PlacementLimits
+from services.gateway.domain.fair_queue import QueueBounds
+from services.gateway.settings import GatewaySettings
+from services.gateway.usecases.answer_log import LogTimes
+from services.gateway.usecases.idempotent import KeyedChat
+from services.gateway.usecases.maker import Chat, MakerMeans
+from services.gateway.usecases.prepare import PrepareLimits
+from services.gateway.usecases.sessions import SessionLimits
+from services.gateway.usecases.waiting import WaitLimits
+
+
+def pipeline_options(settings: GatewaySettings, secret: bytes) -> PipelineOptions:
+    """What the settings say of the pipeline; `secret` is the install's pepper."""
+    sessions = settings.sessions
+    return PipelineOptions(
+        router_address=settings.router.address,
+        router_transport=settings.router.transport,
+        worker_transport=settings.inference.transport,
+        token=settings.internal_token(),
+        secret=secret,
+        tokenizer_dir=settings.state_dir / "tokenizers",
+        sessions=SessionLimits(sessions.cached_max, sessions.fresh_seconds, float(sessions.ttl_seconds)),
+        placements=PlacementLimits(sessions.placement_seconds, sessions.cached_max),
+        prepare=PrepareLimits(settings.limits.default_answer_tokens_max),
+        waiting=_wait_limits(settings),
+    )
+
+
+def _wait_limits(settings: GatewaySettings) -> WaitLimits:
+    queue = settings.queue
+    bounds = QueueBounds(queue.waiting_max, queue.tenant_max, queue.ageing_seconds)
+    return WaitLimits(queue.wait_seconds_max, queue.retry_seconds, bounds)
+
+
+def open_keyed(settings: GatewaySettings, valkey: Valkey, chat: Chat, stack: AsyncExitStack, app: App) -> KeyedChat:
+    """Answers are finished within the drain's grace, whether their clients are there or not."""
+    keep = settings.idempotency
+    answers = ValkeyAnswers(valkey, AnswerLimits(keep.lease_seconds, keep.keep_seconds, keep.answer_bytes_max))
+    times = LogTimes(lease=keep.lease_seconds, poll=keep.poll_seconds)
+    metrics = KeyedMetrics(app.telemetry.registry)
+    keyed = KeyedChat(MakerMeans(chat, answers, app.clock, times), count=metrics.claimed)
+    metrics.read_from(lambda: len(keyed))
+    stack.push_async_callback(keyed.close)
+    app.on_drain(keyed.drain)
+    return keyed
