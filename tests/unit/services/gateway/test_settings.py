@@ -95,5 +95,5 @@ def test_unknown_keys_and_wild_values_refuse_to_start(flags):
 
 def test_an_answer_is_taken_over_before_its_hold_expires():
     settings("--ledger.lease_seconds", "6")
-    with pytest.raises(SettingsError, match="idempotency.lease_seconds"):
+    with pytest.raises(SettingsError, match=r"idempotency\.lease_seconds"):
         settings("--ledger.lease_seconds", "5")
