@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,16 +57,14 @@ def kept_by_store(pipe: Pipe, tenant: str, after: str, keys: list[str]) -> tuple
             pipe.command("EVAL", _RECORDS, len(keys), *(f"{prefix}:{key}" for key in keys)),
         ]
     )
-    found = Kept(
-        scopes, _leases(leases), [_bare(entry) for entry in entries], dict(zip(keys, _texts(records), strict=True))
-    )
+    found = Kept(scopes, _leases(leases), bare(entries), dict(zip(keys, _texts(records), strict=True)))
     return found, entries[-1].id if entries else after
 
 
 def kept_by_model(model: TenantLedger, after: int, keys: list[str]) -> Kept:
     """What the model keeps, entries behind the `after` first ones only."""
     leases = {name: hold.lease_us for name, hold in model.books.holds.items() if hold.state == HELD}
-    entries = [_bare(entry) for entry in model.outbox()[after:]]
+    entries = bare(model.outbox()[after:])
     return Kept(model.dump(), leases, entries, {key: _record(model, key) for key in keys})
 
 
@@ -91,9 +90,9 @@ def _join(*values: Any) -> str:
     return " ".join(map(str, (*values, *"-" * (11 - len(values)))))
 
 
-def _bare(entry: OutboxEntry) -> OutboxEntry:
-    """Ids are the store's alone."""
-    return msgspec.structs.replace(entry, id="")
+def bare(entries: Sequence[OutboxEntry]) -> list[OutboxEntry]:
+    """Entries without their ids, which are the store's alone."""
+    return [msgspec.structs.replace(entry, id="") for entry in entries]
 
 
 def _leases(flat: list[bytes]) -> dict[str, int]:

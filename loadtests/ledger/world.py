@@ -15,7 +15,7 @@ from services.gateway.adapters.ledger.store import LeaseTimes, ValkeyLedger
 from services.gateway.domain.ledger.hold_record import HELD
 from services.gateway.domain.ledger.model import TenantLedger
 from services.gateway.domain.ledger.scopes import unpack_limits
-from services.gateway.domain.ledger.types import Ask, End, Outcome, Overdue, Progress, Settlement, UsageMeta
+from services.gateway.domain.ledger.types import Ask, End, HoldReply, Outcome, Overdue, Progress, Settlement, UsageMeta
 
 TIMES = LeaseTimes(lease_seconds=0.010, grace_seconds=0.005)
 LEASE_US, GRACE_US = 10_000, 5_000
@@ -69,13 +69,18 @@ class World:
         return [self._limits(name) for name in ("t", "u:a", *_KEYS)]
 
     def next(self, model: TenantLedger) -> Operation:
-        """A random operation."""
-        self._pass_time()
+        """A random operation, a random time later."""
+        self.pass_time()
+        return self.some(model)
+
+    def some(self, model: TenantLedger) -> Operation:
+        """A random operation at the present time."""
         kinds = [kind for kind, _ in _KINDS]
         chosen = self.rng.choices(kinds, [weight for _, weight in _KINDS])[0]
         return chosen(self, model)
 
-    def _pass_time(self) -> None:
+    def pass_time(self) -> None:
+        """Moves the clock on by a random step, seldom back."""
         longest = self.rng.choices([step for step, _ in _STEPS], [weight for _, weight in _STEPS])[0]
         self.now += self.rng.randint(0, longest)
         if self.rng.random() < 0.005:
@@ -294,13 +299,19 @@ class World:
     def _stale(self, _: TenantLedger) -> Operation:
         """Something asked in the name of an earlier life: nothing happens."""
         ask, progress = self._ask(f"s{self.rng.random()}"), Progress()
-        calls: tuple[Callable[[ValkeyLedger, Pipe], Coroutine[Any, Any, Any]], ...] = (
-            lambda store, _: store.hold("1", ask, expire=True),
-            lambda store, _: store.extend("1", ask, 5, 5, progress),
-            lambda store, _: store.redeclare("1", ask, self.now, progress),
-            lambda store, _: store.reserve("1", self.tenant, ask.request_id, 5, ("t",)),
+        calls: tuple[Callable[[ValkeyLedger], Coroutine[Any, Any, Any]], ...] = (
+            lambda store: store.hold("1", ask, expire=True),
+            lambda store: store.extend("1", ask, 5, 5, progress),
+            lambda store: store.redeclare("1", ask, self.now, progress),
+            lambda store: store.reserve("1", self.tenant, ask.request_id, 5, ("t",)),
         )
-        return Operation("stale", self.now, lambda _: Outcome.LIFE, self.rng.choice(calls))
+        chosen = self.rng.choice(calls)
+
+        async def on_store(store: ValkeyLedger, _: Pipe) -> Any:
+            reply = await chosen(store)
+            return reply.outcome if isinstance(reply, HoldReply) else reply
+
+        return Operation("stale", self.now, lambda _: Outcome.LIFE, on_store)
 
 
 _KINDS: tuple[tuple[Callable[[World, TenantLedger], Operation], int], ...] = (

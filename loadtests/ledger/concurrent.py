@@ -1,0 +1,168 @@
+"""Many clients at once on one tenant, window by window: what each called and what was replied, for `linear.explain`."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Sequence
+from random import Random
+
+from libs.testing.valkey import ValkeyProcess
+from libs.valkey import Valkey
+from loadtests.ledger.books_check import ViolationError
+from loadtests.ledger.kept import bare, kept_by_model, kept_by_store
+from loadtests.ledger.linear import Call, Same, equal, explain
+from loadtests.ledger.pipe import Pipe
+from loadtests.ledger.timed import CLOCK, TIMED
+from loadtests.ledger.world import TIMES, Operation, World
+from services.gateway.adapters.ledger.library import LEDGER
+from services.gateway.adapters.ledger.store import ValkeyLedger
+from services.gateway.domain.ledger.books import Books
+from services.gateway.domain.ledger.model import TenantLedger
+
+_FOREVER_US = 2**62
+# A store on a busy machine is slow, not gone.
+_PATIENT = {"op_timeout_ms": 10_000, "connect_timeout_ms": 10_000}
+# The first words of a command.
+Signature = tuple[str, ...]
+_SIGNATURE_WORDS = 8
+_WORDS = re.compile(rb'"((?:[^"\\]|\\.)*)"')
+# Makes the ledger of a client.
+Made = Callable[[Valkey], ValkeyLedger]
+
+
+def timed_ledger(valkey: Valkey) -> ValkeyLedger:
+    """The ledger as it is, by the moved clock."""
+    return ValkeyLedger(valkey, TIMES, TIMED)
+
+
+class Monitor:
+    """Watches in which order the store runs commands."""
+
+    def __init__(self, url: str) -> None:
+        self._pipe = Pipe(url)
+        self._pipe.now(("MONITOR",))
+        self._marks = 0
+
+    def close(self) -> None:
+        """Ends the watch."""
+        self._pipe.close()
+
+    def seen(self, pipe: Pipe) -> list[Signature]:
+        """What was run since the last look."""
+        self._marks += 1
+        mark = f"mark-{self._marks}"
+        pipe.now(("ECHO", mark))
+        found: list[Signature] = []
+        while not found or found[-1] != ("ECHO", mark):
+            (line,) = self._pipe.receive(1)
+            found.append(tuple(word.decode() for word in _WORDS.findall(line)[:_SIGNATURE_WORDS]))
+        return found
+
+
+def signature_of(operation: Operation, pipe: Pipe) -> Signature:
+    """What the store is asked for an operation, in its first words; limits are a name and bytes that are not shown."""
+    coroutine = operation.on_store(timed_ledger(pipe), pipe)  # type: ignore[arg-type] -- stands in for Valkey
+    (command,) = coroutine.send(None)
+    coroutine.close()
+    return tuple(str(word) for word in command[:_SIGNATURE_WORDS] if not isinstance(word, bytes))
+
+
+def hint(calls: Sequence[Call], seen: Sequence[Signature], pipe: Pipe) -> None:
+    """Gives each call its place in what the store ran."""
+    places: defaultdict[Signature, deque[int]] = defaultdict(deque)
+    for place, signature in enumerate(seen):
+        places[signature[:3] if signature[0] == "HSET" else signature].append(place)
+    for call in calls:
+        free = places[signature_of(call.operation, pipe)]
+        call.hint = free.popleft() if free else len(seen)
+
+
+class Concurrent:
+    """`clients` connections to one store. Open it with `open`, and `close` it."""
+
+    def __init__(self, store: ValkeyProcess, world: World, made: Made = timed_ledger) -> None:
+        self.world = world
+        self.books = Books(ended_us=_FOREVER_US)
+        self._store = store
+        self._made = made
+        self._pipe = Pipe(store.url)
+        self._monitor = Monitor(store.url)
+        self._clients: list[tuple[Valkey, ValkeyLedger]] = []
+
+    async def open(self, clients: int) -> None:
+        """Connects, and writes the tenant's limits."""
+        self._pipe.load(LEDGER, TIMED)
+        self._tell_time()
+        for _ in range(clients):
+            valkey = Valkey(self._store.settings(**_PATIENT))
+            self._clients.append((valkey, self._made(valkey)))
+            self.world.life = await self._clients[-1][1].hello()
+        for operation in self.world.opening():
+            operation.on_model(TenantLedger(self.books))
+            await operation.on_store(self._clients[0][1], self._clients[0][0])  # type: ignore[arg-type] -- same calls
+
+    async def close(self) -> None:
+        """Disconnects."""
+        self._pipe.close()
+        self._monitor.close()
+        for valkey, _ in self._clients:
+            await valkey.close()
+
+    def _tell_time(self) -> None:
+        self._pipe.now(("SET", CLOCK, self.world.now))
+
+    def plan(self, each: int) -> list[list[Operation]]:
+        """Random operations for every client, all at one time: they are about what ran before, and about each other."""
+        self.world.pass_time()
+        self._tell_time()
+        model = TenantLedger(self.books)
+        return [[self.world.some(model) for _ in range(each)] for _ in self._clients]
+
+    async def window(self, plans: Sequence[Sequence[Operation]]) -> list[Call]:
+        """Plays the plans of all clients at once."""
+        self._monitor.seen(self._pipe)
+        played = await asyncio.gather(
+            *(
+                _play(plan, *client, Random(at))
+                for at, (plan, client) in enumerate(zip(plans, self._clients, strict=True))
+            )
+        )
+        calls = [call for calls in played for call in calls]
+        hint(calls, self._monitor.seen(self._pipe), self._pipe)
+        return calls
+
+    def explain(self, calls: Sequence[Call], same: Same = equal) -> None:
+        """Finds an order that explains the calls, and goes on from there. Raises ViolationError when there is none."""
+        keys = sorted({f"hold:{name}" for call in calls for name in call.operation.holds})
+        keys += [f"res:{name}" for name in self.world.reservations]
+        found, _ = kept_by_store(self._pipe, self.world.tenant, "", keys)
+
+        def fits(books: Books) -> bool:
+            """The outbox tells in which order things were decided."""
+            return bare(books.outbox) == found.entries[: len(books.outbox)]
+
+        def ends(books: Books) -> bool:
+            return kept_by_model(TenantLedger(books), 0, keys) == found
+
+        order = explain(self.books, calls, fits, ends, same)
+        if order is None:
+            told = "\n".join(
+                f"{call.operation.kind} {call.called_ns}..{call.replied_ns}: {call.reply}" for call in calls
+            )
+            raise ViolationError(f"no order of these {len(calls)} operations explains their replies:\n{told}")
+        for call in order:
+            call.operation.on_model(TenantLedger(self.books))
+
+
+async def _play(plan: Sequence[Operation], valkey: Valkey, ledger: ValkeyLedger, rng: Random) -> list[Call]:
+    calls = []
+    for operation in plan:
+        for _ in range(rng.randint(0, 3)):
+            await asyncio.sleep(0)
+        called = time.monotonic_ns()
+        reply = await operation.on_store(ledger, valkey)  # type: ignore[arg-type] -- stands in for a pipe
+        calls.append(Call(operation, called, time.monotonic_ns(), reply))
+    return calls
