@@ -235,7 +235,7 @@ class GatewaySettings(ServiceSettings):
     records: RecordSettings = RecordSettings()
     # A model without a price, here or stored by the admin API, is refused: nothing is free by accident.
     prices: tuple[PriceSettings, ...] = ()
-    # JSON list of hashed keys, made by `headrace keys` and imported into the store; empty = <state_dir>/keys.json.
+    # JSON list of hashed keys, begun by `headrace up` and imported into the store; empty = <state_dir>/keys.json.
     keys_file: Path | None = None
     # Secret behind the hashes and the cache salts, mode 600; empty = <state_dir>/pepper.
     pepper_file: Path | None = None
