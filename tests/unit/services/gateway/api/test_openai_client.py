@@ -134,6 +134,11 @@ def test_raw_response_shows_the_headers():
         (Reason.INVALID_API_KEY, openai.AuthenticationError),
         (Reason.MODEL_NOT_FOUND, openai.NotFoundError),
         (Reason.OVERLOADED, openai.RateLimitError),
+        (Reason.RATE_LIMITED, openai.RateLimitError),
+        (Reason.INSUFFICIENT_QUOTA, openai.RateLimitError),
+        (Reason.BUDGET_EXCEEDED, openai.RateLimitError),
+        (Reason.MODEL_NOT_ALLOWED, openai.PermissionDeniedError),
+        (Reason.STORE_UNAVAILABLE, openai.InternalServerError),
         (Reason.NO_WORKER, openai.InternalServerError),
     ],
 )
