@@ -131,6 +131,7 @@ class Valkey:
             self._watch.cancel()
         if self._link is not None:
             self._link.close("this process is closing")
+            await self._link.closed()
 
     def _submit(self, link: Link, args: tuple[Any, ...]) -> asyncio.Future[Any]:
         future = link.submit(args)

@@ -32,6 +32,7 @@ class Link(asyncio.Protocol):
         self._out: list[bytes] = []
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport
+        self._gone = self._loop.create_future()
         self.lost = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -75,8 +76,14 @@ class Link(asyncio.Protocol):
         """Loop time at which the command was sent whose reply is due next; None = none is due."""
         return self._waiting[0][1] if self._waiting else None
 
+    async def closed(self) -> None:
+        """Returns when the connection is closed, which takes the event loop a turn."""
+        await self._gone
+
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio.Protocol."""
+        if not self._gone.done():
+            self._gone.set_result(None)
         self.close(f"the connection was lost ({exc or 'closed by the store'})")
 
     def close(self, why: str) -> None:

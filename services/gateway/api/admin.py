@@ -117,7 +117,10 @@ async def _http_error(request: Request, problem: Any) -> Response:
     return _reply(from_status(problem.status_code, message), problem.status_code, dict(problem.headers or {}))
 
 
-async def _validation_error(_: Request, problem: Any) -> Response:
+async def _validation_error(request: Request, problem: Any) -> Response:
+    if problem.errors()[0]["loc"] == ("body",) and "json" not in request.headers.get("content-type", ""):
+        message = "The body is not taken as JSON. Send it with the header 'Content-Type: application/json'."
+        return _reply(PlatformError(Reason.INVALID_REQUEST, message), 422)
     # Messages hold nothing of what was sent but names of fields.
     first = problem.errors()[0]
     where = ".".join(str(part) for part in first["loc"][1:])[:200]

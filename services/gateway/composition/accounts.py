@@ -73,6 +73,7 @@ def _relay(settings: GatewaySettings, money: LedgerParts, stack: AsyncExitStack,
     holder = f"{settings.name or 'gateway'}-{boot_id()}"
     options = RelayOptions(settings.kafka, topic, holder, outbox.idle_seconds_max, outbox.entries_max)
     relay = open_relay(stack, options, money.outbox, app.clock, app.telemetry.registry)
+    money.keeper.listen(relay.wake)
     app.spawn(relay.run(), "outbox-relay")
 
 

@@ -79,7 +79,10 @@ class Holds(Protocol):
 
 
 class Census(Protocol):
-    """Which gateways there are, and in which life of the store each has declared its holds. Raises STORE_UNAVAILABLE."""
+    """Which gateways there are, and in which life of the store each has declared its holds.
+
+    Raises STORE_UNAVAILABLE.
+    """
 
     async def beat(self, name: str, declared: str) -> tuple[str, dict[str, str]]:
         """Says that gateway `name` is here and has declared its holds in that life ("" = not yet).

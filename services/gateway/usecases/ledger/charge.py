@@ -35,8 +35,9 @@ EXTENSION_TOKENS_MIN = 64
 ANSWER_TOKENS_UNKNOWN = 4096
 # Holds of one request, one after another: each but the first follows a gateway that was lost.
 TRIES_MAX = 5
-# How long a stream waits for a store that must say whether it may go on.
-UNDECIDED_SECONDS = 1.0
+# How long a stream waits for a store that must say whether it may go on: longer than gateways wait for each other when
+# the store has restarted (lives.py).
+UNDECIDED_SECONDS = 4.0
 _RETRY_SECONDS = 0.05
 
 

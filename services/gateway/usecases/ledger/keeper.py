@@ -75,9 +75,14 @@ class LedgerKeeper:
         self._ending: OrderedDict[str, _Ended] = OrderedDict()
         self._recent: deque[_Ended] = deque()
         self._work = asyncio.Event()
+        self._on_told: Callable[[str], None] = _nobody
         barrier, gap = limits.barrier, limits.lease / 3
         self.lives = Lives(census, clock, name, self._declare, barrier_seconds=barrier, gap_seconds=gap)
         metrics.watch(lambda: len(self._live), lambda: len(self._ending))
+
+    def listen(self, told: Callable[[str], None]) -> None:
+        """`told` hears the tenant of every end that the store has: there is something in its outbox."""
+        self._on_told = told
 
     async def hold(self, ask: Ask, progress: Callable[[], Progress]) -> HoldReply:
         """See ports.Ledger."""
@@ -195,6 +200,7 @@ class LedgerKeeper:
     def _told(self, ended: _Ended, now: float) -> None:
         self._ending.pop(ended.ask.request_id, None)
         self._metrics.ended(ended.settlement.end.value)
+        self._on_told(ended.ask.tenant)
         ended.at = now
         self._recent.append(ended)
         while self._recent and now - self._recent[0].at > self._limits.sure:
@@ -241,3 +247,7 @@ class LedgerKeeper:
             return  # the store is away; the next round is soon
         live.renewed_at = self._clock.monotonic()
         self._note(live, outcome)
+
+
+def _nobody(_: str) -> None:
+    """Listens while nobody else does."""

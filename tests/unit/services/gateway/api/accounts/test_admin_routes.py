@@ -336,3 +336,13 @@ def test_everything_is_described_with_its_key_and_its_errors():
     assert document["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
     ids = [op["operationId"] for methods in document["paths"].values() for op in methods.values()]
     assert len(ids) == len(set(ids))
+
+
+def test_a_body_that_is_not_called_json_is_told_which_header_it_lacks():
+    async def script(_, client):
+        headers = {"content-type": "application/x-www-form-urlencoded"}
+        reply = await client.post("/v1/admin/keys", content='{"name": "x"}', headers=headers)
+        assert reply.status_code == 422
+        assert "Content-Type: application/json" in reply.json()["error"]["message"]
+
+    scripted(script)

@@ -36,6 +36,19 @@ def test_a_call_is_held_and_charged_what_it_used():
     run(scenario())
 
 
+def test_who_publishes_hears_of_every_end():
+    async def scenario():
+        books, heard = Books(), []
+        async with books.keeper() as keeper:
+            keeper.listen(heard.append)
+            await keeper.hold(ask(), nothing)
+            keeper.settle(ask(), settled())
+            await settle_down()
+            assert heard == ["acme"]
+
+    run(scenario())
+
+
 def test_what_passes_the_budget_is_refused_with_the_reason_and_no_hold():
     async def scenario():
         books = Books(budget=150)
