@@ -52,7 +52,8 @@ REQUEST = ChatRequest(
     "m",
     (Turn(Role.SYSTEM, "You are a helpful assistant."), Turn(Role.USER, "Hello there")),
     session=SessionClaim(explicit="session-1", source="x-session-id"),
-    sampling=Sampling(max_tokens=64, temperature=0.0),
+    # More than any answer here has: one that is cut would be measured as a cheap one.
+    sampling=Sampling(max_tokens=1024, temperature=0.0),
 )
 
 
