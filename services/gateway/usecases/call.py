@@ -134,13 +134,18 @@ class Call:
         cached = delivered.usages[0].cached_tokens if delivered.usages else 0
         return self.run.work.prompt_tokens, cached, delivered.tokens
 
+    def lacks_room(self, batch: list[GenerateResponse]) -> bool:
+        """Whether the batch would use up what is held: `make_room` is due before `events`."""
+        delivered, left = self.run.delivered, self.run.delivered.room
+        for response in batch:
+            left -= len(response.token_ids)
+        return left < delivered.low
+
     async def make_room(self, batch: list[GenerateResponse]) -> None:
-        """Holds more where the batch would use up what is held. What no room could be made for is cut by `events`."""
-        delivered = self.run.delivered
+        """Holds more for a batch. What no room could be made for is cut by `events`."""
         needed = sum([len(response.token_ids) for response in batch])
-        if delivered.room - needed < delivered.low:
-            total = await self.charge.make_room(delivered.tokens, needed)
-            self.run.allow(total, self.charge.low)
+        total = await self.charge.make_room(self.run.delivered.tokens, needed)
+        self.run.allow(total, self.charge.low)
 
     def _query(self, model: str, digest: str, prompt_tokens: int) -> PlaceQuery:
         session = self._request.session.explicit
@@ -190,10 +195,14 @@ class Call:
             model_digest=run.work.info.model_digest,
         )
 
+    @property
+    def cut(self) -> bool:
+        """The answer ends here, because no more could be held."""
+        return self.run.delivered.cut
+
     def finish_cut(self) -> list[Event]:
-        """The ends of an answer that its budget cuts short; [] when it is not cut."""
-        delivered = self.run.delivered
-        return [Delta(end) for end in delivered.finish_cut()] if delivered.cut else []
+        """The ends of an answer that its budget cuts short."""
+        return [Delta(end) for end in self.run.delivered.finish_cut()]
 
     @property
     def whole(self) -> bool:

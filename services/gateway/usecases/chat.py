@@ -81,11 +81,11 @@ class ChatPipeline:
                     stream.tap(lane(call.run, write))
                 try:
                     while batch := await stream.next_batch():
-                        await call.make_room(batch)
+                        if call.lacks_room(batch):
+                            await call.make_room(batch)
                         events = call.events(batch)
-                        cut = call.finish_cut()
-                        if cut or call.whole:
-                            events += cut or await _rest(call, stream)
+                        if call.cut or call.whole:
+                            events += call.finish_cut() if call.cut else await _rest(call, stream)
                             events.append(call.end())
                             failure = ""
                             yield events

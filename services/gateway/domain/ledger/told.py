@@ -21,20 +21,20 @@ def standing_headers(standing: Standing) -> dict[str, str]:
 
     A limit that does not exist has no header.
     """
-    told = _rate("requests", standing.requests) | _rate("tokens", standing.tokens)
+    told: dict[str, str] = {}
+    if standing.requests is not None:
+        _tell_rate(told, "requests", standing.requests)
+    if standing.tokens is not None:
+        _tell_rate(told, "tokens", standing.tokens)
     if standing.budget_remaining is not None:
         told[BUDGET_REMAINING] = to_dollars(standing.budget_remaining)
     return told
 
 
-def _rate(name: str, rate: Rate | None) -> dict[str, str]:
-    if rate is None:
-        return {}
-    return {
-        f"x-ratelimit-limit-{name}": str(rate.limit),
-        f"x-ratelimit-remaining-{name}": str(rate.remaining),
-        f"x-ratelimit-reset-{name}": duration(rate.reset_seconds),
-    }
+def _tell_rate(told: dict[str, str], name: str, rate: Rate) -> None:
+    told[f"x-ratelimit-limit-{name}"] = str(rate.limit)
+    told[f"x-ratelimit-remaining-{name}"] = str(rate.remaining)
+    told[f"x-ratelimit-reset-{name}"] = duration(rate.reset_seconds)
 
 
 def duration(seconds: float) -> str:
