@@ -49,7 +49,7 @@ def run(plan: Plan, library: FunctionLibrary = TIMED) -> Tally:
 
 @contextmanager
 def _store(library: FunctionLibrary) -> Iterator[ValkeyProcess]:
-    with ValkeyProcess(appendfsync="everysec") as store:
+    with ValkeyProcess(appendfsync="always") as store:
         pipe = Pipe(store.url)
         pipe.load(LEDGER, library)
         pipe.close()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from random import Random
 
@@ -25,10 +24,7 @@ from services.gateway.domain.ledger.model import TenantLedger
 _FOREVER_US = 2**62
 # A store on a busy machine is slow, not gone.
 _PATIENT = {"op_timeout_ms": 10_000, "connect_timeout_ms": 10_000}
-# The first words of a command.
-Signature = tuple[str, ...]
-_SIGNATURE_WORDS = 8
-_WORDS = re.compile(rb'"((?:[^"\\]|\\.)*)"')
+_ECHOED = re.compile(rb'"ECHO" "([^"]*)"')
 # Makes the ledger of a client.
 Made = Callable[[Valkey], ValkeyLedger]
 
@@ -50,34 +46,17 @@ class Monitor:
         """Ends the watch."""
         self._pipe.close()
 
-    def seen(self, pipe: Pipe) -> list[Signature]:
-        """What was run since the last look."""
+    def places(self, pipe: Pipe) -> dict[str, int]:
+        """The place of everything that was echoed since the last look, by its text."""
         self._marks += 1
         mark = f"mark-{self._marks}"
         pipe.now(("ECHO", mark))
-        found: list[Signature] = []
-        while not found or found[-1] != ("ECHO", mark):
+        found: dict[str, int] = {}
+        while mark not in found:
             (line,) = self._pipe.receive(1)
-            found.append(tuple(word.decode() for word in _WORDS.findall(line)[:_SIGNATURE_WORDS]))
+            if echoed := _ECHOED.search(line):
+                found[echoed[1].decode()] = len(found)
         return found
-
-
-def signature_of(operation: Operation, pipe: Pipe) -> Signature:
-    """What the store is asked for an operation, in its first words; limits are a name and bytes that are not shown."""
-    coroutine = operation.on_store(timed_ledger(pipe), pipe)  # type: ignore[arg-type] -- stands in for Valkey
-    (command,) = coroutine.send(None)
-    coroutine.close()
-    return tuple(str(word) for word in command[:_SIGNATURE_WORDS] if not isinstance(word, bytes))
-
-
-def hint(calls: Sequence[Call], seen: Sequence[Signature], pipe: Pipe) -> None:
-    """Gives each call its place in what the store ran."""
-    places: defaultdict[Signature, deque[int]] = defaultdict(deque)
-    for place, signature in enumerate(seen):
-        places[signature[:3] if signature[0] == "HSET" else signature].append(place)
-    for call in calls:
-        free = places[signature_of(call.operation, pipe)]
-        call.hint = free.popleft() if free else len(seen)
 
 
 class Concurrent:
@@ -102,7 +81,7 @@ class Concurrent:
             self.world.life = await self._clients[-1][1].hello()
         for operation in self.world.opening():
             operation.on_model(TenantLedger(self.books))
-            await operation.on_store(self._clients[0][1], self._clients[0][0])  # type: ignore[arg-type] -- same calls
+            await operation.on_store(self._clients[0][1], self._clients[0][0])
 
     async def close(self) -> None:
         """Disconnects."""
@@ -123,16 +102,15 @@ class Concurrent:
 
     async def window(self, plans: Sequence[Sequence[Operation]]) -> list[Call]:
         """Plays the plans of all clients at once."""
-        self._monitor.seen(self._pipe)
+        self._monitor.places(self._pipe)
+        clients = zip(plans, self._clients, strict=True)
         played = await asyncio.gather(
-            *(
-                _play(plan, *client, Random(at))
-                for at, (plan, client) in enumerate(zip(plans, self._clients, strict=True))
-            )
+            *(_play(f"client-{at}", plan, *client) for at, (plan, client) in enumerate(clients))
         )
-        calls = [call for calls in played for call in calls]
-        hint(calls, self._monitor.seen(self._pipe), self._pipe)
-        return calls
+        places = self._monitor.places(self._pipe)
+        for call, name in (told := [told for calls in played for told in calls]):
+            call.hint = places[name]
+        return [call for call, _ in told]
 
     def explain(self, calls: Sequence[Call], same: Same = equal) -> None:
         """Finds an order that explains the calls, and goes on from there. Raises ViolationError when there is none."""
@@ -157,12 +135,14 @@ class Concurrent:
             call.operation.on_model(TenantLedger(self.books))
 
 
-async def _play(plan: Sequence[Operation], valkey: Valkey, ledger: ValkeyLedger, rng: Random) -> list[Call]:
-    calls = []
-    for operation in plan:
+async def _play(client: str, plan: Sequence[Operation], valkey: Valkey, ledger: ValkeyLedger) -> list[tuple[Call, str]]:
+    """The calls, each with what its client had echoed just before, in one write: the store runs both together."""
+    rng, calls = Random(client), []
+    for at, operation in enumerate(plan):
         for _ in range(rng.randint(0, 3)):
             await asyncio.sleep(0)
-        called = time.monotonic_ns()
-        reply = await operation.on_store(ledger, valkey)  # type: ignore[arg-type] -- stands in for a pipe
-        calls.append(Call(operation, called, time.monotonic_ns(), reply))
+        name, called = f"{client}-{at}", time.monotonic_ns()
+        asked = operation.on_store(ledger, valkey)
+        _, reply = await asyncio.gather(valkey.command("ECHO", name), asked)
+        calls.append((Call(operation, called, time.monotonic_ns(), reply), name))
     return calls

@@ -51,9 +51,9 @@ def kept_by_store(pipe: Pipe, tenant: str, after: str, keys: list[str]) -> tuple
     prefix = prefix_of(tenant)
     scopes, leases, entries, records = pipe.run(
         [
-            LedgerReplay(pipe).dump(tenant),  # type: ignore[arg-type] -- stands in for it
+            LedgerReplay(pipe).dump(tenant),
             pipe.command("ZRANGE", f"{prefix}:leases", 0, -1, "WITHSCORES"),
-            ValkeyOutbox(pipe).read(tenant, after, 1_000_000),  # type: ignore[arg-type]
+            ValkeyOutbox(pipe).read(tenant, after, 1_000_000),
             pipe.command("EVAL", _RECORDS, len(keys), *(f"{prefix}:{key}" for key in keys)),
         ]
     )

@@ -31,6 +31,14 @@ class Call:
     hint: int = 0
 
 
+# Without hints the ways are as many as subsets of what is open at once.
+_LOOK_MOST = 100_000
+
+
+class UndecidedError(RuntimeError):
+    """The search would take too long."""
+
+
 Same = Callable[[Any, Any], bool]
 Fits = Callable[[Books], bool]
 
@@ -55,6 +63,7 @@ class _Search:
         self._ends = ends
         self._same = same
         self._dead: set[tuple[int, str]] = set()
+        self._looked = 0
 
     def run(self, books: Books) -> list[Call] | None:
         order = self._from(books, 0)
@@ -64,6 +73,11 @@ class _Search:
         """`done` is a set of calls, as bits. The order of the others, if there is one."""
         if done == (1 << len(self._calls)) - 1:
             return [] if self._ends(books) else None
+        self._looked += 1
+        if self._looked > _LOOK_MOST:
+            raise UndecidedError(
+                f"no order found in {_LOOK_MOST} looks at {len(self._calls)} calls; give hints, or fewer"
+            )
         place = (done, key_of(books))
         if place in self._dead:
             return None

@@ -54,7 +54,7 @@ class Episode:
 
     def _connect(self, pipe: Pipe) -> None:
         self._pipe = pipe
-        self._store = ValkeyLedger(pipe, TIMES, self._library)  # type: ignore[arg-type] -- stands in for it
+        self._store = ValkeyLedger(pipe, TIMES, self._library)
         # A life is named by the time at which it began.
         self.world.now += 1
         pipe.now(("SET", CLOCK, self.world.now))
@@ -109,7 +109,8 @@ class Episode:
     def _compare_kept(self) -> None:
         keys = self._keys()
         found, self._last_id = kept_by_store(self._pipe, self.world.tenant, self._last_id, keys)
-        require_same(found, kept_by_model(self.model, self._compared, keys))
+        if wrong := difference(found, kept_by_model(self.model, self._compared, keys)):
+            raise ViolationError(wrong)
         self._compared = len(self.model.outbox())
         self._touched.clear()
 
@@ -153,13 +154,15 @@ class Episode:
         return rng.randint(0, len(replies) // 2), following
 
     def _go_back(self, states: Sequence[bytes], answered: int) -> int:
+        """Takes the model back to what the store has; how many of the operations that is."""
         keys = self._keys()
         found, _ = kept_by_store(self._pipe, self.world.tenant, self._last_id, keys)
         for happened in range(answered, len(states)):
             self.model.books, self._check = pickle.loads(states[happened])  # noqa: S301 -- our own
             if found == kept_by_model(self.model, self._compared, keys):
                 return happened
-        raise ViolationError(f"after a crash the store has what no order of its operations gives: {found}")
+        last = difference(found, kept_by_model(self.model, self._compared, keys))
+        raise ViolationError(f"after a crash the store has what none of its operations led to; {last}")
 
     def _repeat(self, planned: Sequence[Operation], answered: int, happened: int) -> None:
         again = []
@@ -187,8 +190,8 @@ class Episode:
         self._pipe.close()
 
     def _rebuild(self) -> None:
-        tenant, replay = f"{self.world.tenant}-rebuilt", LedgerReplay(self._pipe)  # type: ignore[arg-type]
-        (entries,) = self._pipe.run([ValkeyOutbox(self._pipe).read(self.world.tenant, "", 1_000_000)])  # type: ignore[arg-type]
+        tenant, replay = f"{self.world.tenant}-rebuilt", LedgerReplay(self._pipe)
+        (entries,) = self._pipe.run([ValkeyOutbox(self._pipe).read(self.world.tenant, "", 1_000_000)])
         self._pipe.run([replay.apply(tenant, [entry]) for entry in entries + entries])
         (rebuilt,) = self._pipe.run([replay.dump(tenant)])
         for scope, totals in self.model.dump().items():
@@ -206,15 +209,16 @@ def outcome_of(reply: Any) -> str:
     return str(reply) if isinstance(reply, int) else "-"
 
 
-def require_same(found: Kept, due: Kept) -> None:
-    """Raises ViolationError that shows what differs."""
+def difference(found: Kept, due: Kept) -> str:
+    """What differs first; "" = nothing."""
     for name in Kept.__slots__:
         has, should = getattr(found, name), getattr(due, name)
         if has != should:
-            raise ViolationError(f"{name} of the store and the model differ:\n{_difference(has, should)}")
+            return f"{name} of the store and the model differ:\n{_differing(has, should)}"
+    return ""
 
 
-def _difference(has: Any, should: Any) -> str:
+def _differing(has: Any, should: Any) -> str:
     if isinstance(has, dict):
         wrong = [name for name in has.keys() | should.keys() if has.get(name) != should.get(name)]
         return "\n".join(f"{name}: store {has.get(name)}, model {should.get(name)}" for name in sorted(wrong))
