@@ -36,11 +36,18 @@ def admin(url: str, secret: str, method: str, path: str, body: dict[str, Any] | 
 
 
 def new_account(
-    url: str, secret: str, tenant: str, *, limits: dict[Level, dict[str, Any]], budget_at: Level = "tenant"
+    url: str,
+    secret: str,
+    tenant: str,
+    *,
+    limits: dict[Level, dict[str, Any]],
+    budget_at: Level = "tenant",
+    keep_records: bool = True,
 ) -> Account:
     """Tenant, user and key with these limits (fields of the admin API), made by the admin key `secret`."""
     create = ("POST", "/v1/admin/tenants"), ("POST", "/v1/admin/users"), ("POST", "/v1/admin/keys")
-    admin(url, secret, *create[0], {"id": tenant, "limits": limits.get("tenant", {})})
+    records = {"enabled": keep_records}
+    admin(url, secret, *create[0], {"id": tenant, "limits": limits.get("tenant", {}), "records": records})
     admin(url, secret, *create[1], {"id": "ada", "tenant": tenant, "limits": limits.get("user", {})})
     made = admin(url, secret, *create[2], {"tenant": tenant, "user": "ada", "limits": limits.get("key", {})})
     key = str(made["key"]["id"])

@@ -1,0 +1,1 @@
+"""What keys, limits and holds cost on the request path."""
