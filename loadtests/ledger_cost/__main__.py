@@ -9,11 +9,10 @@ token out; no request records are kept, for they are no part of the question.
 
 Rows: `closed` = 64 callers, each asking again when it is answered: the gateway is busy all the time, so this is CPU per
 request. `open` = calls at a fixed rate over at most 64 connections, at a quarter of what `bare` does in `closed`: this
-is latency, where nobody queues for the CPU for long. `valkey_call_us` is what the store itself says that one of its functions
-took (the warm-up's calls are in it and in `valkey_calls`).
-Rounds alternate between both gateways in random order. CPU is user +
-system of exactly the gateway's process (and of Valkey's) from /proc over the measured window, per request. Figures are
-medians over rounds; `added` is real - bare of the medians, `added_rounds` round by round.
+is latency, where nobody queues for the CPU for long. Rounds alternate between both gateways in random order. CPU is
+user + system of exactly the gateway's process (and of Valkey's) from /proc over the measured window, per request.
+`valkey_call_us` is what the store itself says that one of its functions took. Figures are medians over rounds; `added`
+is real - bare of the medians, `added_rounds` round by round.
 
 `--profile` then samples both gateways' stacks over one `closed` window each, and lists the functions whose share
 differs most, in µs per request.
@@ -91,7 +90,6 @@ class Bench:
             "gateway_busy": window.cpu["gateway"] / window.wall_seconds,
             "p50_ms": latency["p50"] / 1e3,
             "p99_ms": latency["p99"] / 1e3,
-            "valkey_calls": sum(found["calls"] for name, found in calls.items() if name == "cmdstat_fcall") / requests,
             "valkey_call_us": calls.get("cmdstat_fcall", {}).get("usec_per_call", 0.0),
         }
 
