@@ -32,6 +32,10 @@ ITEMS = (
     Item("throughput", ("--rounds", "3")),
     Item("affinity", ("--rounds", "2")),
     Item("kill.run", ("--campaigns", "plain,constrained", "--kills", "3")),
+    Item("overspend", ("--seeds", "4")),
+    Item("ledger_cost", ("--rounds", "3", "--seconds", "3"), needs_cargo=True),
+    Item("store_stopped", ("--rounds", "2")),
+    Item("store_client", ("--rounds", "3"), needs_model=False),
 )
 
 

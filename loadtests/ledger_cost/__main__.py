@@ -1,16 +1,17 @@
 """CPU and latency that key, limits and holds add to a call: the real gateway against one without its money.
 
-One stack: Valkey (append-only file, synced every second), a router, a worker with a simulated engine at 0 ms, and two
-gateways, `real` as it is and `bare` (see bare.py): the same service, but any key is taken for one principal and holds
-are granted in process. Both are pinned to core 0 and idle but for their turn; all else, the generator included, is on
-core 1. The caller's key has requests/min, tokens/min, parallel requests and a budget with a window, and so has its
-tenant; calls name one of 500 sessions: four scopes. Calls have about 100 prompt tokens, another prompt each, and 1
-token out; no request records are kept, for they are no part of the question.
+One stack: Valkey (append-only file, synced every second), a router, a worker with a simulated engine, and two gateways,
+`real` as it is and `bare` (see bare.py): the same service, but any key is taken for one principal and holds are granted
+in process. Both are pinned to core 0 and idle but for their turn; all else, the generator included, is on core 1. The
+caller's key has requests/min, tokens/min, parallel requests and a budget with a window, and so has its tenant; calls
+name one of 500 sessions: four scopes. Calls have about 100 prompt tokens, another prompt each, and 1 token out; no
+request records are kept, for they are no part of the question.
 
 Rows: `closed` = 64 callers, each asking again when it is answered: the gateway is busy all the time, so this is CPU per
-request. `open` = calls at a fixed rate over at most 64 connections, at a quarter of what `bare` does in `closed`: this
-is latency, where nobody queues for the CPU for long. Rounds alternate between both gateways in random order. CPU is
-user + system of exactly the gateway's process (and of Valkey's) from /proc over the measured window, per request.
+request. With `--engine-ms 50` most of the 64 wait for the engine instead, and `closed` is the latency of 64 callers.
+`open` = calls at a fixed rate over at most 64 connections, at a quarter of what `bare` does in `closed`: this is
+latency, where nobody queues for the CPU for long. Rounds alternate between both gateways in random order. CPU is user +
+system of exactly the gateway's process (and of Valkey's) from /proc over the measured window, per request.
 `valkey_call_us` is what the store itself says that one of its functions took. Figures are medians over rounds; `added`
 is real - bare of the medians, `added_rounds` round by round.
 
@@ -162,15 +163,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--seconds", type=float, default=4.0, help="of each measured window")
+    parser.add_argument("--engine-ms", type=float, default=0.0, help="time to the token")
     parser.add_argument("--profile", action="store_true")
     parser.add_argument("--base-port", type=int, default=19420)
     parser.add_argument("--out")
     args = parser.parse_args()
     llmload = load.build()
-    worker = ["--simulated.ttft_ms", "0", "--simulated.inter_token_ms", "0", "--simulated.running_max", "1024"]
+    worker = [
+        "--simulated.ttft_ms",
+        str(args.engine_ms),
+        "--simulated.inter_token_ms",
+        "0",
+        "--simulated.running_max",
+        "1024",
+    ]
     layout = Layout(base_port=args.base_port, gateway_core="0", inner_core="1", worker_core="1", worker_args=worker)
     with Stack(layout) as stack:
-        emit("ledger_cost", measure(args, llmload, stack), args.out)
+        emit("ledger_cost", {"engine_ms": args.engine_ms, **measure(args, llmload, stack)}, args.out)
 
 
 if __name__ == "__main__":
