@@ -11,6 +11,8 @@ from services.gateway.domain.work import ChoiceResume
 
 # By number: FINISH_REASON_STOP reads "stop"; what is no reason reads "".
 _FINISHES = ("", "stop", "length", "tool_calls", "content_filter")
+# Of an answer whose tokens its engine has not counted yet; as its worker guesses them, rounded down.
+_BYTES_PER_TOKEN = 4
 # More tokens than any answer has.
 UNBOUNDED = 2**62
 
@@ -20,12 +22,13 @@ class HoleError(Exception):
 
 
 class _Choice:
-    """Tokens and characters of one choice."""
+    """Tokens and characters of one choice. `uncounted`: bytes that came without tokens."""
 
-    __slots__ = ("finish", "finished", "reasoning", "text", "tokens")
+    __slots__ = ("finish", "finished", "reasoning", "text", "tokens", "uncounted")
 
     def __init__(self) -> None:
         self.tokens: array[int] = array("I")
+        self.uncounted = 0
         self.text = 0
         self.reasoning = 0
         self.finished = False
@@ -83,6 +86,8 @@ class Delivered:
                     break
                 self.room -= len(tokens)
                 choice.tokens.extend(tokens)
+            else:
+                choice.uncounted += _size(response)
             if text := response.text:
                 self._count_text(choice, response, len(text))
             if response.finish and not choice.finished:
@@ -155,6 +160,15 @@ class Delivered:
         """Output tokens over all choices and attempts."""
         return sum(len(choice.tokens) for choice in self._choices)
 
+    def completion_tokens(self) -> int:
+        """Output tokens to be charged. Without token ids: what the engine counted, or a guess until it has."""
+        counted = self.tokens
+        if counted:
+            return counted
+        if self.usages and self.usages[-1].completion_tokens:
+            return self.usages[-1].completion_tokens
+        return sum(choice.uncounted // _BYTES_PER_TOKEN for choice in self._choices)
+
     def spent_least(self) -> int:
         """Tokens of the unfinished choice that has fewest; 0 when all have finished."""
         return min((len(choice.tokens) for choice in self._choices if not choice.finished), default=0)
@@ -176,3 +190,11 @@ class Delivered:
             )
             for index, choice in enumerate(self._choices)
         )
+
+
+def _size(response: GenerateResponse) -> int:
+    """Bytes of text and tool calls."""
+    size = len(response.text.encode())
+    for piece in response.tool_calls:
+        size += len(piece.name) + len(piece.arguments.encode())
+    return size

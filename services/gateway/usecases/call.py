@@ -132,7 +132,7 @@ class Call:
         """Prompt, cached and completion tokens of the running call."""
         delivered = self.run.delivered
         cached = delivered.usages[0].cached_tokens if delivered.usages else 0
-        return self.run.work.prompt_tokens, cached, delivered.tokens
+        return self.run.work.prompt_tokens, cached, delivered.completion_tokens()
 
     def lacks_room(self, batch: list[GenerateResponse]) -> bool:
         """Whether the batch would use up what is held: `make_room` is due before `events`."""
@@ -258,7 +258,7 @@ class Call:
         # Engines that take turns report what they counted; with token ids, what was delivered is the truth.
         last = usages[-1] if usages else None
         record.prompt_tokens = self.run.work.prompt_tokens or (last.prompt_tokens if last else 0)
-        record.completion_tokens = delivered.tokens or (last.completion_tokens if last else 0)
+        record.completion_tokens = delivered.completion_tokens()
         record.cached_tokens = usages[0].cached_tokens if usages else 0
         record.reasoning_tokens = last.reasoning_tokens if last else 0
         record.finishes = delivered.finishes

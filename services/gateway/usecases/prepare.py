@@ -56,7 +56,9 @@ class Preparer:
         """
         check_capabilities(request, info)
         packed: bytes | None = None
-        count, max_tokens = 0, request.sampling.max_tokens or 0
+        # An engine that counts for itself is bounded too: what is held must be what it may produce.
+        wanted, cap = request.sampling.max_tokens, self._limits.default_answer_tokens_max
+        count, max_tokens = 0, cap if wanted is None else wanted
         if info.capabilities.tokens_in:
             encoder = self._encoders.cached(info)
             if encoder is None:
@@ -64,7 +66,6 @@ class Preparer:
                 encoder = await self._encoders.fetch(info, timeout=timeout)
             encoded = await encoder.encode(self._prompt(request, opened), principal.tenant)
             packed, count = encoded.packed, encoded.count
-            wanted, cap = request.sampling.max_tokens, self._limits.default_answer_tokens_max
             max_tokens = answer_tokens(count, info.window_tokens, wanted, cap)
         salt, session = self._salts.salt(principal.tenant), request.session.explicit
         return Work(request_id, request, info, packed, count, max_tokens, salt, session)

@@ -104,5 +104,7 @@ class Sweeper:
             return await self._leases.end(tenant, hold, *((End.EXPIRED, hold.progress) if reached else _NOTHING))
         if sent.running:
             return False  # more may come; it is asked again
-        progress = used(hold.meta, sent.prompt_tokens, sent.cached_tokens, sent.completion_tokens)
+        # An engine that counts for itself says only at the end what the prompt was.
+        prompt = sent.prompt_tokens or hold.progress.prompt_tokens
+        progress = used(hold.meta, prompt, sent.cached_tokens, sent.completion_tokens)
         return await self._leases.end(tenant, hold, End.EXPIRED, progress)

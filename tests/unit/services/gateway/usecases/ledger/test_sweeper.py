@@ -198,3 +198,14 @@ def test_short_leases_are_swept_before_their_grace_is_over():
     """A tenant of the last moment, too: else its holds end at what was last reported, below what was sent."""
     assert SweepTimes.within(15.0, 10.0) == SweepTimes(every=1.0, tenants_every=15.0)
     assert SweepTimes.within(2.0, 2.0) == SweepTimes(every=0.5, tenants_every=2.0)
+
+
+def test_an_engine_that_has_not_counted_its_prompt_yet_does_not_make_it_free():
+    async def scenario():
+        books = Books()
+        await abandoned(books, Progress(10, 10, 0, 0, 0))
+        workers = Workers(sent={"r1": Sent(0, (30,), estimated=True)})
+        assert await sweeper(books, workers).sweep("acme") == 1
+        assert books.totals.settled == 40
+
+    run(scenario())
