@@ -95,6 +95,7 @@ class Seed:
     charges: dict[str, int] = field(default_factory=dict)
     # Streams that broke off: how many, and the output tokens that came, were charged, and were produced.
     broken: tuple[int, int, int, int] = (0, 0, 0, 0)
+    false_refusals: int = 0
     truncated: int = 0
     borne_by_operator: int = 0
     quiet_after_seconds: float = 0.0
@@ -223,7 +224,8 @@ class Campaign:
         found.violations += faults_of(books, tries, account.scope, found.budget)
         fixed = self._shape == "fixed"
         needed = self.call_cost if fixed else self.prompt_tokens + VARYING_TOKENS_MAX
-        found.violations += false_refusals(tries, needed)
+        refused = false_refusals(tries, needed)
+        found.false_refusals, found.violations = len(refused), [*found.violations, *refused[:5]]
         left = found.budget - found.settled
         if fixed and not found.out_of_time and left >= self.call_cost:
             found.violations.append(f"refused all callers with {left} left, and a call costs {self.call_cost}")
@@ -257,6 +259,7 @@ def summary(seeds: Sequence[Seed]) -> dict[str, Any]:
                 strict=True,
             )
         ),
+        "false_refusals": sum(seed.false_refusals for seed in seeds),
         "truncated": sum(seed.truncated for seed in seeds),
         "borne_by_operator_nanodollars": sum(seed.borne_by_operator for seed in seeds),
         "out_of_time": sum(seed.out_of_time for seed in seeds),
