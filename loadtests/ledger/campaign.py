@@ -59,10 +59,13 @@ def _store(library: FunctionLibrary) -> Iterator[ValkeyProcess]:
 def _episode(plan: Plan, seed: str, store: ValkeyProcess, tally: Tally, library: FunctionLibrary) -> None:
     rng = Random(seed)
     world = World(rng, f"t{seed}", scale=rng.choice(_SCALES))
+    episode = Episode(Pipe(store.url), world, tally, library)
     try:
-        _play(plan, Episode(Pipe(store.url), world, tally, library), store, tally)
+        _play(plan, episode, store, tally)
     except ViolationError as problem:
         raise ViolationError(f"episode {seed}: {problem}") from problem
+    finally:
+        episode.close()
 
 
 def _play(plan: Plan, episode: Episode, store: ValkeyProcess, tally: Tally) -> None:

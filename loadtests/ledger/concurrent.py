@@ -67,13 +67,13 @@ class Concurrent:
         self.books = Books(ended_us=_FOREVER_US)
         self._store = store
         self._made = made
-        self._pipe = Pipe(store.url)
+        self.pipe = Pipe(store.url)
         self._monitor = Monitor(store.url)
         self._clients: list[tuple[Valkey, ValkeyLedger]] = []
 
     async def open(self, clients: int) -> None:
         """Connects, and writes the tenant's limits."""
-        self._pipe.load(LEDGER, TIMED)
+        self.pipe.load(LEDGER, TIMED)
         self._tell_time()
         for _ in range(clients):
             valkey = Valkey(self._store.settings(**_PATIENT))
@@ -85,13 +85,13 @@ class Concurrent:
 
     async def close(self) -> None:
         """Disconnects."""
-        self._pipe.close()
+        self.pipe.close()
         self._monitor.close()
         for valkey, _ in self._clients:
             await valkey.close()
 
     def _tell_time(self) -> None:
-        self._pipe.now(("SET", CLOCK, self.world.now))
+        self.pipe.now(("SET", CLOCK, self.world.now))
 
     def plan(self, each: int) -> list[list[Operation]]:
         """Random operations for every client, all at one time: they are about what ran before, and about each other."""
@@ -102,12 +102,12 @@ class Concurrent:
 
     async def window(self, plans: Sequence[Sequence[Operation]]) -> list[Call]:
         """Plays the plans of all clients at once."""
-        self._monitor.places(self._pipe)
+        self._monitor.places(self.pipe)
         clients = zip(plans, self._clients, strict=True)
         played = await asyncio.gather(
             *(_play(f"client-{at}", plan, *client) for at, (plan, client) in enumerate(clients))
         )
-        places = self._monitor.places(self._pipe)
+        places = self._monitor.places(self.pipe)
         for call, name in (told := [told for calls in played for told in calls]):
             call.hint = places[name]
         return [call for call, _ in told]
@@ -116,7 +116,7 @@ class Concurrent:
         """Finds an order that explains the calls, and goes on from there. Raises ViolationError when there is none."""
         keys = sorted({f"hold:{name}" for call in calls for name in call.operation.holds})
         keys += [f"res:{name}" for name in self.world.reservations]
-        found, _ = kept_by_store(self._pipe, self.world.tenant, "", keys)
+        found, _ = kept_by_store(self.pipe, self.world.tenant, "", keys)
 
         def fits(books: Books) -> bool:
             """The outbox tells in which order things were decided."""

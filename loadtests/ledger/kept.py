@@ -9,11 +9,13 @@ from typing import Any
 import msgspec
 
 from loadtests.ledger.pipe import Pipe
+from loadtests.ledger.world import SCOPES
 from services.gateway.adapters.ledger.library import prefix_of
 from services.gateway.adapters.ledger.outbox import ValkeyOutbox
 from services.gateway.adapters.ledger.replay import LedgerReplay
 from services.gateway.domain.ledger.hold_record import HELD, Hold
 from services.gateway.domain.ledger.model import TenantLedger
+from services.gateway.domain.ledger.scopes import ScopeLimits, unpack_limits
 from services.gateway.domain.ledger.types import OutboxEntry, ScopeTotals
 
 # A record as text, "-" = it has none: state, amount, tokens, lease or what is left, charged, events, progress.
@@ -44,20 +46,28 @@ class Kept:
     leases: dict[str, int]
     entries: list[OutboxEntry]
     records: dict[str, str]
+    limits: dict[str, ScopeLimits]
 
 
 def kept_by_store(pipe: Pipe, tenant: str, after: str, keys: list[str]) -> tuple[Kept, str]:
     """What the store keeps, entries behind the id `after` only; and the id of the last entry."""
     prefix = prefix_of(tenant)
-    scopes, leases, entries, records = pipe.run(
+    scopes, leases, entries, records, *limits = pipe.run(
         [
             LedgerReplay(pipe).dump(tenant),
             pipe.command("ZRANGE", f"{prefix}:leases", 0, -1, "WITHSCORES"),
             ValkeyOutbox(pipe).read(tenant, after, 1_000_000),
             pipe.command("EVAL", _RECORDS, len(keys), *(f"{prefix}:{key}" for key in keys)),
+            *(pipe.command("HGET", f"{prefix}:{scope}", "lim") for scope in SCOPES),
         ]
     )
-    found = Kept(scopes, _leases(leases), bare(entries), dict(zip(keys, _texts(records), strict=True)))
+    found = Kept(
+        scopes,
+        _leases(leases),
+        bare(entries),
+        {key: record.decode() for key, record in zip(keys, records, strict=True)},
+        {scope: unpack_limits(packed) for scope, packed in zip(SCOPES, limits, strict=True) if packed},
+    )
     return found, entries[-1].id if entries else after
 
 
@@ -65,7 +75,7 @@ def kept_by_model(model: TenantLedger, after: int, keys: list[str]) -> Kept:
     """What the model keeps, entries behind the `after` first ones only."""
     leases = {name: hold.lease_us for name, hold in model.books.holds.items() if hold.state == HELD}
     entries = bare(model.outbox()[after:])
-    return Kept(model.dump(), leases, entries, {key: _record(model, key) for key in keys})
+    return Kept(model.dump(), leases, entries, {key: _record(model, key) for key in keys}, dict(model.books.limits))
 
 
 def _record(model: TenantLedger, key: str) -> str:
@@ -97,7 +107,3 @@ def bare(entries: Sequence[OutboxEntry]) -> list[OutboxEntry]:
 
 def _leases(flat: list[bytes]) -> dict[str, int]:
     return {name.decode(): int(score) for name, score in zip(flat[::2], flat[1::2], strict=True)}
-
-
-def _texts(records: list[bytes]) -> list[str]:
-    return [record.decode() for record in records]

@@ -14,7 +14,7 @@ from services.gateway.adapters.ledger.library import prefix_of
 from services.gateway.adapters.ledger.store import LeaseTimes, ValkeyLedger
 from services.gateway.domain.ledger.hold_record import HELD
 from services.gateway.domain.ledger.model import TenantLedger
-from services.gateway.domain.ledger.scopes import unpack_limits
+from services.gateway.domain.ledger.scopes import least_room, unpack_limits
 from services.gateway.domain.ledger.types import Ask, End, HoldReply, Outcome, Overdue, Progress, Settlement, UsageMeta
 
 TIMES = LeaseTimes(lease_seconds=0.010, grace_seconds=0.005)
@@ -22,6 +22,8 @@ LEASE_US, GRACE_US = 10_000, 5_000
 START_US = 1_800_000_000_000_000
 LENGTHS_US = {"total": 0, "20ms": 20_000, "1s": 1_000_000, "1m": 60_000_000}
 _KEYS = ("k:1", "k:2", "k:3")
+# Those that have limits.
+SCOPES = ("t", "u:a", *_KEYS)
 _USERS = {"k:1": "u:a", "k:2": "u:a", "k:3": ""}
 _SESSIONS = ("", "", "s:1", "s:2", "s:3")
 # Longest steps of time in microseconds, with their weights: mostly within a lease, at times past windows and minutes.
@@ -66,7 +68,7 @@ class World:
 
     def opening(self) -> list[Operation]:
         """The limits that it begins with."""
-        return [self._limits(name) for name in ("t", "u:a", *_KEYS)]
+        return [self.limits(name, self._some_limits(name)) for name in SCOPES]
 
     def next(self, model: TenantLedger) -> Operation:
         """A random operation, a random time later."""
@@ -89,10 +91,12 @@ class World:
     # Limits.
 
     def _change_limits(self, _: TenantLedger) -> Operation:
-        return self._limits(self.rng.choice(("t", "u:a", *_KEYS)))
+        scope = self.rng.choice(SCOPES)
+        return self.limits(scope, self._some_limits(scope))
 
-    def _limits(self, scope: str) -> Operation:
-        packed = msgspec.msgpack.encode(self._some_limits(scope))
+    def limits(self, scope: str, limits: dict[str, Any]) -> Operation:
+        """Limits that an account change writes."""
+        packed = msgspec.msgpack.encode(limits)
         key = f"{prefix_of(self.tenant)}:{scope}"
 
         def on_model(model: TenantLedger) -> None:
@@ -107,7 +111,7 @@ class World:
         rng, found = self.rng, {}
         for name, share, choices in (
             ("rpm", 0.2, (30, 300, 5_000)),
-            ("tpm", 0.2, (5_000, 100_000)),
+            ("tpm", 0.3, (1_000, 5_000, 100_000)),
             ("par", 0.2, (2, 6, 20)),
             ("ses", 0.2, (300 * self.scale, 3_000 * self.scale)),
             ("req", 0.1, (100 * self.scale, 300 * self.scale)),
@@ -120,7 +124,7 @@ class World:
             found["off"] = rng.choice(("blocked", "deleted"))
         if scope in _KEYS and rng.random() < 0.05:
             found["exp"] = self.now + rng.randint(0, 2_000_000)
-        found["b"] = [self._budget(duration) for duration in LENGTHS_US if rng.random() < 0.3]
+        found["b"] = [self._budget(duration) for duration in LENGTHS_US if rng.random() < 0.4]
         return found
 
     def _budget(self, duration: str) -> list[Any]:
@@ -133,24 +137,50 @@ class World:
 
     # Holds.
 
-    def _ask(self, request_id: str) -> Ask:
+    def _some_ask(self, request_id: str) -> Ask:
         rng = self.rng
         key = rng.choice(_KEYS) if rng.random() < 0.97 else "k:nobody"
-        scopes = tuple(filter(None, ("t", _USERS.get(key, ""), key, rng.choice(_SESSIONS))))
         amount = rng.choice((0, rng.randint(1, 20), rng.randint(1, 20), rng.randint(1, 120), rng.randint(1, 400)))
         amount *= self.scale
-        prompt = Progress(rng.randint(0, amount), rng.randint(0, 50), rng.randint(0, 5))
         reservation = rng.choice(self.reservations) if self.reservations and rng.random() < 0.3 else ""
-        meta = UsageMeta(key[2:], "a", "", "small", "", "", {"team": "x"}, 1, 1, 1)
-        return Ask(self.tenant, request_id, scopes, amount, rng.randint(0, 400), meta, prompt, reservation)
+        ask = self.ask(request_id, key, amount, rng.randint(0, 400), rng.choice(_SESSIONS), reservation, known=False)
+        ask.prompt = Progress(rng.randint(0, amount), rng.randint(0, 50), rng.randint(0, 5))
+        return ask
 
-    def _hold(self, _: TenantLedger) -> Operation:
+    def ask(
+        self,
+        request_id: str,
+        key: str,
+        amount: int,
+        tokens: int,
+        session: str = "",
+        reservation: str = "",
+        *,
+        known: bool = True,
+    ) -> Ask:
+        """What a call of `key` asks for."""
+        scopes = tuple(filter(None, ("t", _USERS.get(key, ""), key, session)))
+        meta = UsageMeta(key[2:], "a", "", "small", "", "", {"team": "x"}, 1, 1, 1)
+        ask = Ask(self.tenant, request_id, scopes, amount, tokens, meta, Progress(), reservation)
+        if known:
+            self.asks[request_id] = ask
+        return ask
+
+    def _hold(self, model: TenantLedger) -> Operation:
         if self.asks and self.rng.random() < 0.06:
             ask = self.asks[self.rng.choice(list(self.asks))]
         else:
-            ask = self._ask(f"r{len(self.asks)}")
+            ask = self._some_ask(f"r{len(self.asks)}")
             self.asks[ask.request_id] = ask
+            if self.rng.random() < 0.15:
+                self._ask_for_the_last(model, ask)
         return self.hold(ask, expire=self.rng.random() < 0.7)
+
+    def _ask_for_the_last(self, model: TenantLedger, ask: Ask) -> None:
+        """Exactly what is left, or one more: where rules go wrong first."""
+        room = least_room(model.books.load(ask.scopes), self.now)
+        if room is not None and room > 0:
+            ask.amount = room + self.rng.randint(0, 1)
 
     def hold(self, ask: Ask, *, expire: bool) -> Operation:
         """A hold for a call."""
@@ -172,6 +202,10 @@ class World:
             return self.rng.choice(running)
         return self.rng.choice(list(self.asks)[-40:]) if self.asks and self.rng.random() < 0.9 else "unknown"
 
+    def progress(self, cost: int, tokens: int) -> Progress:
+        """What a call says it has used."""
+        return Progress(cost, 1, 0, tokens, 0)
+
     def _some_progress(self, model: TenantLedger, request_id: str) -> Progress:
         rng, hold = self.rng, model.books.holds.get(request_id)
         held = hold.amount if hold else 0
@@ -179,10 +213,13 @@ class World:
         return Progress(cost, rng.randint(0, 50), rng.randint(0, 5), rng.randint(0, 300), rng.randint(0, 9))
 
     def _extend(self, model: TenantLedger) -> Operation:
-        request_id, now, life = self._some_hold(model), self.now, self._life
+        request_id = self._some_hold(model)
         amount = self.rng.choice((0, self.rng.randint(1, 40) * self.scale))
-        tokens, progress = self.rng.randint(0, 100), self._some_progress(model, request_id)
-        ask = self.asks.get(request_id) or self._ask(request_id)
+        return self.extend(request_id, amount, self.rng.randint(0, 100), self._some_progress(model, request_id))
+
+    def extend(self, request_id: str, amount: int, tokens: int, progress: Progress) -> Operation:
+        """An extension, or with an amount of 0 a renewal."""
+        now, life, ask = self.now, self._life, self.asks.get(request_id) or self._some_ask(request_id)
         return Operation(
             "extend",
             now,
@@ -193,10 +230,15 @@ class World:
         )
 
     def _settle(self, model: TenantLedger) -> Operation:
-        rng, now, request_id = self.rng, self.now, self._some_hold(model)
-        end = End.REFUNDED if rng.random() < 0.25 else End.SETTLED
+        rng, request_id = self.rng, self._some_hold(model)
         platform = rng.choice((0, 0, rng.randint(0, 30) * self.scale))
-        settlement = Settlement(self.tenant, request_id, end, self._some_progress(model, request_id), platform)
+        progress = self._some_progress(model, request_id)
+        return self.settle(request_id, progress, refunded=rng.random() < 0.25, platform=platform)
+
+    def settle(self, request_id: str, progress: Progress, *, refunded: bool, platform: int) -> Operation:
+        """An end that a gateway tells."""
+        now, end = self.now, End.REFUNDED if refunded else End.SETTLED
+        settlement = Settlement(self.tenant, request_id, end, progress, platform)
 
         async def on_store(store: ValkeyLedger, _: Pipe) -> Any:
             return (await store.settle([settlement]))[0]
@@ -208,7 +250,7 @@ class World:
     def _redeclare(self, model: TenantLedger) -> Operation:
         rng, now, life = self.rng, self.now, self._life
         request_id = f"r{len(self.asks)}" if rng.random() < 0.4 else self._some_hold(model)
-        ask = self.asks.setdefault(request_id, self._ask(request_id))
+        ask = self.asks.setdefault(request_id, self._some_ask(request_id))
         if rng.random() < 0.5:
             ask = Ask(*(getattr(ask, name) for name in Ask.__slots__))
             ask.amount += rng.randint(0, 50) * self.scale
@@ -240,7 +282,7 @@ class World:
         rng, now = self.rng, self.now
         due = model.overdue(100, now)
         request_id = self._some_hold(model)
-        seen = rng.choice(due) if due else Overdue(request_id, now - 5, self._ask("").meta, Progress())
+        seen = rng.choice(due) if due else Overdue(request_id, now - 5, self._some_ask("").meta, Progress())
         if rng.random() < 0.1:
             seen.lease_us -= 1
         end = rng.choice((End.EXPIRED, End.EXPIRED, End.REFUNDED))
@@ -269,14 +311,17 @@ class World:
     # Reservations.
 
     def _reserve(self, _: TenantLedger) -> Operation:
-        rng, now, life = self.rng, self.now, self._life
-        name = (
-            rng.choice(self.reservations) if self.reservations and rng.random() < 0.1 else f"j{len(self.reservations)}"
-        )
+        rng, name = self.rng, f"j{len(self.reservations)}"
+        if self.reservations and rng.random() < 0.1:
+            name = rng.choice(self.reservations)
         if name not in self.reservations:
             self.reservations.append(name)
-        amount = rng.randint(0, 500) * self.scale
         scopes = rng.choice((("t",), ("t", "k:1"), ("t", "u:a", "k:2"), ("t", "k:3", "s:1")))
+        return self.reserve(name, rng.randint(0, 500) * self.scale, scopes)
+
+    def reserve(self, name: str, amount: int, scopes: tuple[str, ...]) -> Operation:
+        """A reservation."""
+        now, life = self.now, self._life
         return Operation(
             "reserve",
             now,
@@ -298,7 +343,7 @@ class World:
 
     def _stale(self, _: TenantLedger) -> Operation:
         """Something asked in the name of an earlier life: nothing happens."""
-        ask, progress = self._ask(f"s{self.rng.random()}"), Progress()
+        ask, progress = self._some_ask(f"s{self.rng.random()}"), Progress()
         calls: tuple[Callable[[ValkeyLedger], Coroutine[Any, Any, Any]], ...] = (
             lambda store: store.hold("1", ask, expire=True),
             lambda store: store.extend("1", ask, 5, 5, progress),
