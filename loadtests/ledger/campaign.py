@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,9 +34,9 @@ class Plan:
     torn_max: int = 12
 
 
-def run(plan: Plan, library: FunctionLibrary = TIMED) -> Tally:
+def run(plan: Plan, library: FunctionLibrary = TIMED, tally: Tally | None = None) -> Tally:
     """Plays the plan. Raises ViolationError, which names the episode's seed."""
-    tally, number = Tally(), 0
+    tally, number = tally or Tally(), 0
     while sum(tally.operations.values()) < plan.operations:
         with _store(library) as store:
             for _ in range(_EPISODES_PER_STORE):
@@ -82,9 +81,3 @@ def _play(plan: Plan, episode: Episode, store: ValkeyProcess, tally: Tally) -> N
             episode.crash(rng.randint(0, plan.torn_max), kill)
         episode.play(episode.plan_some(plan.batch))
     episode.end()
-
-
-def timed(plan: Plan) -> tuple[Tally, float, float]:
-    """The tally, seconds and this process's CPU seconds of a plan."""
-    began, cpu = time.monotonic(), time.process_time()
-    return run(plan), time.monotonic() - began, time.process_time() - cpu
