@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from libs.errors import PlatformError, Reason
 from services.gateway.api.accounts.desk.pages import Slice, page_of
 from services.gateway.api.accounts.desk.rules import Rules
 from services.gateway.domain.accounts.access import Action, Relation, Target, allowed
@@ -42,20 +43,31 @@ class TenantDesk:
         return await self.rules.accounts.tenants.update(self._at(actor, Action.TENANT_UPDATE, tenant), spec, actor)
 
     async def block(self, actor: Principal, tenant: str) -> Tenant:
-        """See Tenants.block."""
-        return await self.rules.accounts.tenants.block(self._at(actor, Action.TENANT_BLOCK, tenant), actor)
+        """See Tenants.block. Raises CONFLICT for the actor's own."""
+        return await self.rules.accounts.tenants.block(self._other(actor, Action.TENANT_BLOCK, tenant), actor)
 
     async def unblock(self, actor: Principal, tenant: str) -> Tenant:
         """See Tenants.unblock."""
         return await self.rules.accounts.tenants.unblock(self._at(actor, Action.TENANT_UNBLOCK, tenant), actor)
 
     async def delete(self, actor: Principal, tenant: str) -> None:
-        """See Tenants.delete."""
-        await self.rules.accounts.tenants.delete(self._at(actor, Action.TENANT_DELETE, tenant), actor)
+        """See Tenants.delete. Raises CONFLICT for the actor's own."""
+        await self.rules.accounts.tenants.delete(self._other(actor, Action.TENANT_DELETE, tenant), actor)
 
     async def find(self, actor: Principal, action: Action, tenant: str) -> Tenant:
         """The tenant, when the actor may do that to it."""
         return await self.rules.accounts.tenants.get(self._at(actor, action, tenant))
+
+    def _other(self, actor: Principal, action: Action, tenant: str) -> str:
+        """As `_at`. The installation's tenant has its admin keys: blocked with it, nobody could ever unblock it."""
+        found = self._at(actor, action, tenant)
+        if found == actor.tenant:
+            message = (
+                f"The key that asks for this is of the tenant {found!r} and would stop with it: nobody might be left "
+                "to undo it. Use an admin's key of another tenant."
+            )
+            raise PlatformError(Reason.CONFLICT, message, started=False, param="tenant")
+        return found
 
     def _at(self, actor: Principal, action: Action, tenant: str) -> str:
         found = self.rules.tenant(actor, action, tenant)

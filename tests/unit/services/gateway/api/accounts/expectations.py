@@ -1,7 +1,7 @@
 """Who may do what on every route and RPC, written down by hand and independently of `domain/accounts/access.py`.
 
 A row says for one object what the callers get, in this order: service, member, tenant admin, admin.
-A = done, D = 403, H = 404, "-" = the caller has no such object.
+A = done, C = 409, D = 403, H = 404, "-" = the caller has no such object.
 
 Objects, as the caller sees them: `own` key, user or tenant; `sibling` = another key of the own user; `peer` = somebody
 else's in the own tenant; `above` = of an admin in the own tenant; `foreign` = in another tenant; `none` = no object.
@@ -15,6 +15,7 @@ CALLERS = ("service", "member", "tenant_admin", "admin")
 _ALL = {"none": "AAAA"}
 _ADMIN_ONLY = {"none": "DDDA"}
 _TENANT = {"own": "DDDA", "foreign": "HHHA"}
+_TENANT_STOP = {"own": "DDDC", "foreign": "HHHA"}
 _TENANT_READ = {"own": "DDAA", "foreign": "HHHA"}
 _USER_READ = {"own": "-AA-", "peer": "HHAA", "above": "HHAA", "foreign": "HHHA"}
 _USER = {"own": "-DA-", "peer": "HHAA", "above": "HHDA", "foreign": "HHHA"}
@@ -40,9 +41,9 @@ REST: dict[str, dict[str, str] | str] = {
     "GET /v1/admin/tenants": _ALL,
     "GET /v1/admin/tenants/{tenant}": _TENANT_READ,
     "PATCH /v1/admin/tenants/{tenant}": _TENANT,
-    "POST /v1/admin/tenants/{tenant}/block": _TENANT,
+    "POST /v1/admin/tenants/{tenant}/block": _TENANT_STOP,
     "POST /v1/admin/tenants/{tenant}/unblock": _TENANT,
-    "DELETE /v1/admin/tenants/{tenant}": _TENANT,
+    "DELETE /v1/admin/tenants/{tenant}": _TENANT_STOP,
     "POST /v1/admin/users": _LIST_OF_TENANT,
     "GET /v1/admin/users": _LIST,
     "GET /v1/admin/users/{user}": _USER_READ,
@@ -93,9 +94,9 @@ RPCS: dict[str, dict[str, str]] = {
     "AccountService/GetTenant": _TENANT_READ,
     "AccountService/ListTenants": _ALL,
     "AccountService/UpdateTenant": _TENANT,
-    "AccountService/BlockTenant": _TENANT,
+    "AccountService/BlockTenant": _TENANT_STOP,
     "AccountService/UnblockTenant": _TENANT,
-    "AccountService/DeleteTenant": _TENANT,
+    "AccountService/DeleteTenant": _TENANT_STOP,
     "AccountService/CreateUser": _LIST_OF_TENANT,
     "AccountService/GetUser": _USER_READ,
     "AccountService/ListUsers": _LIST,

@@ -32,10 +32,11 @@ SIBLINGS = {"member": "acme.ada2", "tenant_admin": "acme.boss2"}
 USERS = {"member": "ada", "tenant_admin": "boss"}
 STRANGERS = ("nobody", "unknown", "deleted", "blocked", "expired", "of a blocked user", "of a blocked tenant")
 CHAT_ROUTE = "POST /v1/chat/completions"
-_STATUS = {200: "A", 201: "A", 403: "D", 404: "H", 401: "refused"}
+_STATUS = {200: "A", 201: "A", 403: "D", 404: "H", 409: "C", 401: "refused"}
 _CODES = {
     grpc.StatusCode.PERMISSION_DENIED: "D",
     grpc.StatusCode.NOT_FOUND: "H",
+    grpc.StatusCode.ABORTED: "C",
     grpc.StatusCode.UNAUTHENTICATED: "refused",
 }
 

@@ -325,6 +325,28 @@ def test_a_store_that_is_away_is_503_and_says_so():
     assert (reply.status_code, error_of(reply)["code"], reply.headers["retry-after"]) == (503, "store_unavailable", "1")
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/v1/admin/tenants/acme/block", None),
+        ("DELETE", "/v1/admin/tenants/acme", None),
+        ("POST", "/team/update", {"team_id": "acme", "blocked": True}),
+    ],
+)
+def test_an_admin_does_not_stop_its_own_tenant(method, path, body):
+    """All admin keys of an installation may be of one tenant: nobody could unblock it, and no new key would help."""
+
+    async def script(_, client):
+        refused = await client.request(method, path, json=body)
+        assert (refused.status_code, (await client.get("/v1/me")).status_code) == (409, 200)
+        elsewhere = await client.request(
+            method, path.replace("acme", "other"), json=body and body | {"team_id": "other"}
+        )
+        assert elsewhere.status_code < 300
+
+    scripted(script)
+
+
 def test_everything_is_described_with_its_key_and_its_errors():
     document = asked("admin", "GET", "/openapi.json").json()
     for path, methods in document["paths"].items():
