@@ -13,7 +13,10 @@ _BY_CODE = {
     "budget_exceeded": "see `headrace budgets show`; raise it with `headrace budgets set`",
     "price_unknown": "set its price with `headrace prices set`",
 }
-_MISSING = re.compile(r"There is no (key|user|tenant|price) ")
+_MISSING = re.compile(r"There is no (key|user|tenant|price|record) ")
+# Ids are ids within a tenant: an admin's own is seldom the one that is meant.
+_WHOSE = "name the tenant with --tenant where it is not that of the key in use"
+_MISSING_FIXES = {"user": f"; {_WHOSE}", "key": f"; {_WHOSE}"}
 _BY_STATUS = {
     401: "give the key with --key, HEADRACE_API_KEY, or run where .headrace/admin.key is",
     403: "use a key that may, such as the one in .headrace/admin.key",
@@ -34,5 +37,6 @@ def refused(status: int, raw: bytes) -> CliError:
 
 def _fix(status: int, code: str, message: str) -> str:
     if missing := _MISSING.match(message):
-        return f"see `headrace {missing[1]}s list`"
+        what = missing[1]
+        return _WHOSE if what == "record" else f"see `headrace {what}s list`{_MISSING_FIXES.get(what, '')}"
     return _BY_CODE.get(code) or _BY_STATUS.get(status, "")

@@ -22,6 +22,8 @@ from cli.view.table import show_table
 from libs.money import NANODOLLARS_PER_DOLLAR, to_dollars
 
 DAYS_DEFAULT = 7
+NOTHING = "nothing was spent"
+_ELSEWHERE = "by the tenant of the key in use; --tenant names another, --by tenant shows all that this key may see"
 _COUNTS = ("requests", "prompt_tokens", "cached_tokens", "completion_tokens")
 _COSTS = ("cost_usd", "platform_usd")
 _COLUMNS = ("requests", "prompt", "cached", "completion", "cost", "borne by the platform")
@@ -68,7 +70,7 @@ def spend(
         if as_json:
             print_json(found)
         else:
-            _show(found)
+            _show(found, NOTHING if tenant or by is By.TENANT else f"{NOTHING} {_ELSEWHERE}")
 
 
 def _range(days: int | None, first: str, last: str) -> tuple[str, str]:
@@ -107,11 +109,11 @@ def _sum_usd(amounts: Iterable[str]) -> str:
     return to_dollars(int(sum(map(Decimal, amounts)) * NANODOLLARS_PER_DOLLAR))
 
 
-def _show(found: dict[str, Any]) -> None:
+def _show(found: dict[str, Any], nothing: str) -> None:
     rows = found["data"]
     typer.echo(f"{found['first_day']} to {found['last_day']} (UTC), by {found['by']}")
     if not rows:
-        typer.echo("nothing was spent")
+        typer.echo(nothing)
         return
     cells = [_cells(row, row["value"]) for row in rows]
     # A request has several tags: their sums overlap and add up to nothing.

@@ -82,4 +82,5 @@ def test_an_unknown_one_is_said(show):
     done = show({"error": {"message": "There is no record of a request 'x'", "code": "not_found"}}, status=404)
     assert done.exit_code == 1
     assert "no record of a request" in done.stderr
+    assert "--tenant" in done.stderr
     assert "keys list" not in done.stderr

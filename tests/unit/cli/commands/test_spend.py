@@ -72,7 +72,8 @@ def test_a_range_is_both_days_included(spent):
 
 
 def test_nothing_spent_is_said(shell):
-    assert "nothing was spent" in shell("spend").stdout
+    assert "nothing was spent by the tenant of the key in use; --tenant" in shell("spend").stdout
+    assert shell("spend", "--tenant", "other").stdout.endswith("nothing was spent\n")
 
 
 @pytest.mark.parametrize(
