@@ -25,8 +25,9 @@ from cli.commands.limits import (
     tags_of,
 )
 from cli.commands.options import AsJson, ConfigFile, StateDir
-from cli.commands.target import Key, Url, administered
+from cli.commands.target import Key, Url, administered, kept_key
 from cli.errors import CliError
+from cli.install import write_private
 from cli.output import print_json
 from cli.view.accounts import (
     BUDGET_COLUMNS,
@@ -162,10 +163,18 @@ def rotate(
     state_dir: StateDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Give a key another text and print it; its limits, its spend and its id stay."""
+    """Give a key another text and print it; its limits, its spend and its id stay.
+
+    Where it is the one in `.headrace/admin.key`, that file gets the text, too.
+    """
     with administered(config, state_dir, url, key, as_json=as_json) as client:
         body = {"grace_seconds": seconds(grace, "--grace") if grace else 0}
-        _show_once(client.send("POST", one(KEYS, key_id, "rotate"), body, tenant=tenant), as_json=as_json)
+        kept = kept_key(config, state_dir, key) if client.get(ME)["key"] == key_id else None
+        made = client.send("POST", one(KEYS, key_id, "rotate"), body, tenant=tenant)
+        if kept:
+            write_private(kept, made["secret"])
+            typer.echo(f"{kept} has the text, too", err=True)
+        _show_once(made, as_json=as_json)
 
 
 @keys.command()

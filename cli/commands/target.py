@@ -41,6 +41,13 @@ def running_target(config: Path | None, state_dir: Path | None, url: str | None,
     return target(config, state_dir, url, key)
 
 
+def kept_key(config: Path | None, state_dir: Path | None, key: str | None) -> Path | None:
+    """The file of the key in use, None where it is in none of ours."""
+    layout = configuration(config, state_dir).layout
+    kept = admin_key(layout)
+    return layout.admin_key_file if kept and (key or kept) == kept else None
+
+
 @contextmanager
 def administered(
     config: Path | None, state_dir: Path | None, url: str | None, key: str | None, *, as_json: bool

@@ -1,5 +1,8 @@
 """`headrace keys` as people and programs use it."""
 
+import stat
+from pathlib import Path
+
 import pytest
 from typer.testing import CliRunner
 
@@ -68,6 +71,26 @@ def test_a_rotated_key_gets_another_text_under_its_id(shell):
     assert again["previous_until"] == shell.world.clock.unix() + 1800
 
 
+@pytest.mark.parametrize("named", [True, False])
+def test_a_rotated_admin_key_stays_the_one_that_commands_use(shell, named):
+    file = Path(shell.state_dir) / "admin.key"
+    file.write_text(shell.world.keys["admin"] + "\n")
+    words = ["keys", "rotate", shell.world.ids["admin"], "--state-dir", shell.state_dir, "--url", "http://gateway"]
+    more = ["--key", shell.world.keys["admin"]] if named else []
+    done = CliRunner().invoke(app, [*words, *more])
+    assert done.exit_code == 0, done.output
+    assert file.read_text() == done.stdout
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_another_key_that_is_rotated_leaves_the_admins_file_alone(shell):
+    file = Path(shell.state_dir) / "admin.key"
+    file.write_text("sk-hr-kept\n")
+    for name in ("admin", "acme.bob"):
+        shell("keys", "rotate", shell.world.ids[name], key="acme.boss" if name == "acme.bob" else "admin")
+    assert file.read_text() == "sk-hr-kept\n"
+
+
 def test_block_unblock_and_revoke(shell):
     key = shell.world.ids["acme.bob"]
     assert shell("keys", "block", key).stdout == f"blocked {key}\n"
@@ -91,6 +114,7 @@ def test_an_unknown_key_is_said_with_a_way_on(shell):
     error = shell.json("keys", "info", "key_none", code=1)["error"]
     assert "no key 'key_none'" in error["message"]
     assert "headrace keys list" in error["fix"]
+    assert "--tenant" in error["fix"]
     assert error["code"] == "not_found"
 
 
