@@ -13,6 +13,7 @@ COST = "x-headrace-cost-usd"
 # Running calls come and go in about this time; there is no way to know.
 _PARALLEL_RETRY_SECONDS = 1.0
 _SCOPES = {"t": "the tenant", "u": "the user", "k": "the API key", "s": "the session"}
+_UNITS = ((86_400, 3_600, "d", "h"), (3_600, 60, "h", "m"), (60, 1, "m", "s"))
 _RATES = {"requests": "requests per minute", "tokens": "tokens per minute"}
 
 
@@ -45,6 +46,15 @@ def duration(seconds: float) -> str:
     return f"{int(minutes)}m{rest:g}s" if minutes else f"{rest:g}s"
 
 
+def span(seconds: int) -> str:
+    """Seconds in the two largest units for somebody to read, rounded up: "30s", "5m10s", "29d3h"."""
+    for unit, below, name, part in _UNITS:
+        if seconds >= unit:
+            count, lesser = divmod(ceil(seconds / below), unit // below)
+            return f"{count}{name}{lesser}{part}" if lesser else f"{count}{name}"
+    return f"{seconds}s"
+
+
 def refused(refusal: Refusal, standing: Standing) -> PlatformError:
     """The error for a hold that was refused: which limit, when again, and whether to try again at all."""
     error = _error(refusal)
@@ -74,7 +84,7 @@ def _rate_limited(refusal: Refusal, whose: str) -> PlatformError:
     if refusal.wait_us < 0:
         message = (
             f"Request too large: it needs more than the {refusal.limit} {what} that {whose} has in all. "
-            "Shorten the prompt or lower max_tokens."
+            "Shorten the prompt or set a lower max_tokens."
         )
         error = _limited(message, None)
         error.headers = {"x-should-retry": "false"}
@@ -98,7 +108,7 @@ def _budget(refusal: Refusal, whose: str) -> PlatformError:
     limit = to_dollars(int(refusal.limit))
     reason = Reason.BUDGET_EXCEEDED
     if refusal.kind == "request":
-        message = f"This request may cost {limit} USD at most, and would hold more. Lower max_tokens or n."
+        message = f"This request may cost {limit} USD at most, and would hold more. Set a lower max_tokens or n."
     elif refusal.kind == "reserved":
         message = f"Reservations of {whose} may hold {limit} USD at most. Wait for jobs to end, or raise the cap."
     elif refusal.kind == "held":
@@ -115,5 +125,6 @@ def _budget(refusal: Refusal, whose: str) -> PlatformError:
 
 def _again(refusal: Refusal) -> str:
     if refusal.wait_us < 0:
-        return "It does not come back by itself: ask your administrator to raise it."
-    return f"It begins anew in {duration(ceil(refusal.wait_us / 1_000_000))}."
+        other = "begin another session, or " if refusal.scope[:1] == "s" else ""
+        return f"It does not come back by itself: {other}ask your administrator to raise it."
+    return f"It begins anew in {span(ceil(refusal.wait_us / 1_000_000))}."

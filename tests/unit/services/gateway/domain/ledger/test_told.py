@@ -1,7 +1,7 @@
 import pytest
 
 from libs.errors import Reason
-from services.gateway.domain.ledger.told import duration, refused, standing_headers
+from services.gateway.domain.ledger.told import duration, refused, span, standing_headers
 from services.gateway.domain.ledger.types import Rate, Refusal, Standing
 
 
@@ -10,6 +10,33 @@ from services.gateway.domain.ledger.types import Rate, Refusal, Standing
 )
 def test_resets_read_as_openais_do(seconds, text):
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (1, "1s"),
+        (60, "1m"),
+        (310, "5m10s"),
+        (3600, "1h"),
+        (7_201, "2h1m"),
+        (30 * 86_400, "30d"),
+        (30 * 86_400 - 7_200, "29d22h"),
+        (30 * 86_400 - 1, "30d"),
+        (3_599, "59m59s"),
+        (7_199, "2h"),
+    ],
+)
+def test_spans_are_for_people_and_never_too_short(seconds, text):
+    assert span(seconds) == text
+
+
+def test_a_window_says_when_it_begins_anew_and_a_session_what_else_helps():
+    window = refused(Refusal("budget", "t", 5, 29 * 86_400_000_000, "30d"), Standing())
+    assert window.message.endswith("It begins anew in 29d.")
+    session = refused(Refusal("budget", "s:abc", 5, -1, "total"), Standing())
+    assert "begin another session" in session.message
+    assert "session" not in refused(Refusal("budget", "k:key_1", 5, -1, "total"), Standing()).message
 
 
 def test_headers_tell_what_is_limited_and_nothing_else():
