@@ -128,3 +128,10 @@ def not_found(kind: Kind, record_id: str) -> PlatformError:
     """The 404 for a record; also what a caller hears of others' records."""
     message = f"There is no {kind.value} {record_id[:64]!r}. Check the id; ids are case-sensitive."
     return PlatformError(Reason.NOT_FOUND, message, started=False)
+
+
+def no_such_text() -> PlatformError:
+    """The 404 for a key that was named by its text, which it does not repeat."""
+    return PlatformError(
+        Reason.NOT_FOUND, "There is no key with that text. Check it, or name the key by its id.", started=False
+    )

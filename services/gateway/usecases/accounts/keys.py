@@ -16,7 +16,7 @@ from services.gateway.domain.accounts.specs import KeySpec, applied
 from services.gateway.domain.auth import SECRET_BYTES, format_key, hash_key, hint_of, well_formed
 from services.gateway.domain.turns import Principal
 from services.gateway.ports.accounts import AccountStore, KeyDirectory
-from services.gateway.usecases.accounts.changes import TRIES_MAX, Changes, blocked, not_found, unblocked
+from services.gateway.usecases.accounts.changes import TRIES_MAX, Changes, blocked, no_such_text, not_found, unblocked
 from services.gateway.usecases.accounts.tenants import still_used
 
 GRACE_SECONDS_MAX = 30 * 86_400.0
@@ -80,7 +80,7 @@ class Keys:
             await self._store.find_key(hash_key(self._secrets.pepper, presented)) if well_formed(presented) else None
         )
         if found is None:
-            raise not_found(Kind.KEY, "with that text")
+            raise no_such_text()
         return found
 
     async def list(self, tenant: str, *, after: str = "", limit: int = 100) -> Sequence[Key]:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import msgspec
 from msgspec import UNSET
 
-from libs.errors import PlatformError
 from services.gateway.api.accounts.desk.pages import Slice, page_of
 from services.gateway.api.accounts.desk.rules import Rules, hidden
 from services.gateway.domain.accounts.access import Action, Relation, Target, Verdict, allowed, judge
@@ -16,6 +15,7 @@ from services.gateway.domain.accounts.ids import check_id
 from services.gateway.domain.accounts.records import Key, Role
 from services.gateway.domain.turns import Principal
 from services.gateway.usecases.accounts import KeySpec, LimitsSpec
+from services.gateway.usecases.accounts.changes import no_such_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ class KeyDesk:
         """The key with that text, when the actor may see it. Raises NOT_FOUND, which does not repeat the text."""
         found = await self.rules.accounts.keys.by_text(text)
         if judge(actor, Action.KEY_READ, _target(found)) is not Verdict.ALLOWED:
-            raise _unknown_text()
+            raise no_such_text()
         return found
 
     async def find(self, actor: Principal, action: Action, tenant: str, key: str) -> Key:
@@ -135,7 +135,3 @@ def _target(key: Key) -> Target:
 
 def _id(key: Key) -> str:
     return key.id
-
-
-def _unknown_text() -> PlatformError:
-    return hidden(Target("", key="with that text"))

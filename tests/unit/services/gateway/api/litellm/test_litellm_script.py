@@ -199,6 +199,7 @@ def test_members_see_and_make_their_own():
         for text in (world.keys["acme.bob"], world.keys["other.ada"], world.keys["admin"]):
             error = await refused(client.get("/key/info", params={"key": text}), 404)
             assert text not in error["message"]
+            assert "no key with that text" in error["message"]
         await refused(client.post("/key/update", json={"key": made["key"], "max_budget": 1}), 403, "permission_denied")
         await refused(client.post("/key/unblock", json={"key": made["key"]}), 403)
         await refused(client.post("/key/generate", json={"user_id": "bob"}), 404)
