@@ -70,7 +70,9 @@ class Call:
         deadline: float,
         metadata: Metadata,
         held: Held | None = None,
+        inherits: bool = False,
     ) -> None:
+        """`inherits`: a gateway that was lost has begun the call, and its client has a part."""
         claim = request.session
         source = claim.source if claim.explicit or claim.affinity_key else "none"
         self._services = services
@@ -94,7 +96,7 @@ class Call:
             principal=principal,
             request=request,
         )
-        self.charge = Charge(services.charges, self.record, self._used_now)
+        self.charge = Charge(services.charges, self.record, self._used_now, inherits=inherits)
         self._held = held
 
     async def open(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 
 from headrace.inference.v1.inference_pb2 import GenerateResponse
@@ -64,8 +65,9 @@ class ChatPipeline:
         span = tracer.start("chat") if tracer.enabled else NO_SPAN
         metadata = {"x-request-id": request_id, "x-headrace-tenant": principal.tenant, **span.carry()}
         call = Call(
-            self._services, request, principal, request_id=request_id, deadline=deadline, metadata=metadata, held=held
-        )
+            self._services, request, principal, request_id=request_id, deadline=deadline, metadata=metadata, held=held,
+            inherits=part is not None,
+        )  # fmt: skip
         failure = Reason.CANCELLED.value
         try:
             await call.open()
@@ -97,9 +99,8 @@ class ChatPipeline:
                     await call.run.recover(error)
                 finally:
                     stream.cancel()
-        except PlatformError as error:
-            failure = error.reason.value
-            error.headers = standing_headers(call.charge.standing) | dict(error.headers)
+        except (PlatformError, asyncio.CancelledError) as error:
+            failure = _failure(error, call)
             raise
         finally:
             self._close(call, failure, span, lost=lost is not None and lost())
@@ -127,6 +128,15 @@ class ChatPipeline:
         return catalog.connected() and any(
             model.addresses and (loaded is None or loaded(model)) for model in catalog.models()
         )
+
+
+def _failure(error: PlatformError | asyncio.CancelledError, call: Call) -> str:
+    """Why the call ended; what is refused also tells what is left of the limits."""
+    if isinstance(error, PlatformError):
+        error.headers = standing_headers(call.charge.standing) | dict(error.headers)
+        return error.reason.value
+    # A client that leaves cancels without a word. Whoever says why is the gateway, whose grace is over.
+    return (Reason.DRAINING if any(error.args) else Reason.CANCELLED).value
 
 
 async def _rest(call: Call, stream: Stream[GenerateResponse]) -> list[Event]:

@@ -115,7 +115,7 @@ class KeyedChat:
         """Breaks off what is still being made."""
         making = set(self._making)
         for task in making:
-            task.cancel()
+            task.cancel("the gateway is stopping")  # the words tell it from a client that leaves; see ChatPipeline
         await asyncio.gather(*making, return_exceptions=True)
 
 

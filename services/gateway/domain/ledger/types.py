@@ -47,7 +47,7 @@ class Ask:
 
     `scopes` from the widest on: "t", then "u:<user>", "k:<key>", "s:<root session>" where there is one. A hold that
     draws on `reservation` takes from it what it has left, and the rest from the limits. `prompt` is what the call is
-    charged if it is never heard of again.
+    charged if it is never heard of again. `inherited`: a gateway that was lost may have held it, and delivered a part.
     """
 
     tenant: str
@@ -58,6 +58,7 @@ class Ask:
     meta: UsageMeta
     prompt: Progress
     reservation: str = ""
+    inherited: bool = False
 
 
 @dataclass(slots=True)

@@ -67,12 +67,22 @@ class Charge:
     """The account of one call. `room` output tokens may be delivered in all; `truncated` says why it ended sooner."""
 
     __slots__ = (
-        "_ask", "_bound", "_charges", "_expired", "_kind", "_low", "_record", "_refused", "_used_now", "room",
-        "standing", "truncated",
+        "_ask", "_bound", "_charges", "_expired", "_inherits", "_kind", "_low", "_record", "_refused", "_used_now",
+        "room", "standing", "truncated",
     )  # fmt: skip
 
-    def __init__(self, charges: Charges, record: CallRecord, used_now: Callable[[], tuple[int, int, int]]) -> None:
-        """`used_now`: prompt, cached and completion tokens of the running call."""
+    def __init__(
+        self,
+        charges: Charges,
+        record: CallRecord,
+        used_now: Callable[[], tuple[int, int, int]],
+        *,
+        inherits: bool = False,
+    ) -> None:
+        """`used_now`: prompt, cached and completion tokens of the running call.
+
+        `inherits`: a gateway that was lost has begun it, and its client has a part, which is not given back.
+        """
         self._charges = charges
         self._record = record
         self._used_now = used_now
@@ -81,7 +91,7 @@ class Charge:
         self._expired: Ask | None = None
         self._kind = ("", "", "")
         self._bound = self._low = self.room = 0
-        self._refused = False
+        self._refused, self._inherits = False, inherits
         self.standing = Standing()
         self.truncated = ""
 
@@ -109,9 +119,10 @@ class Charge:
             tokens=prompt + tokens,
             meta=meta,
             prompt=used(meta, prompt, 0, 0),
+            inherited=self._inherits and hold_name == work.request_id,
         )
         reply = await self._hold()
-        self.standing, self.room = reply.standing, max(tokens, reply.tokens - prompt)
+        self.standing, self.room = reply.standing, reply.tokens - prompt
 
     async def _hold(self) -> HoldReply:
         """Holds; where a hold of this request has ended already, another one beside it."""
@@ -124,11 +135,14 @@ class Charge:
                     break
                 if reply.ended is End.EXPIRED:
                     self._expired = ask
-                ask = replace(ask, request_id=again(ask.request_id, number))
+                ask = replace(ask, request_id=again(ask.request_id, number), inherited=False)
                 reply = await self._charges.ledger.hold(ask, self.progress)
         except BaseException:
             self._ask = None
             raise
+        if reply.outcome is Outcome.ENDED:
+            self._ask = None
+            raise _lost_too_often()
         self._ask = ask
         return reply
 
@@ -209,7 +223,7 @@ class Charge:
         if self.truncated:
             self._charges.metrics.truncated()
         if not payable(record):
-            ledger.settle(ask, Settlement(ask.tenant, ask.request_id, End.REFUNDED))
+            self._give_back(ask)
             return
         progress = self._used(record.prompt_tokens, record.cached_tokens, record.completion_tokens, reasoning_tokens)
         record.cost = progress.cost
@@ -221,6 +235,21 @@ class Charge:
         ledger.settle(ask, Settlement(ask.tenant, ask.request_id, End.SETTLED, progress, platform))
         if not record.error:
             self._charges.estimates.learn(self._kind, record.completion_tokens)
+
+    def _give_back(self, ask: Ask) -> None:
+        if ask.inherited and self._record.streamed:
+            # A lost gateway has delivered a part: that is charged when the lease ends, at what the workers sent.
+            self.leave()
+        else:
+            self._charges.ledger.settle(ask, Settlement(ask.tenant, ask.request_id, End.REFUNDED))
+
+
+def _lost_too_often() -> PlatformError:
+    message = (
+        f"{TRIES_MAX} gateways were lost while they made this answer, so it is not tried again. "
+        "Send the request anew, with another Idempotency-Key."
+    )
+    return PlatformError(Reason.STREAM_INTERRUPTED, message, started=False)
 
 
 def _scopes(request: ChatRequest, principal: Principal) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 
 from libs.clock import Clock
@@ -90,8 +90,9 @@ class LedgerKeeper:
         try:
             reply = await self._holds.hold(life, ask, expire=self.may_guess())
         except (PlatformError, asyncio.CancelledError):
-            # It may have been held all the same.
-            self._end(_Ended(ask, 0, Settlement(ask.tenant, ask.request_id, End.REFUNDED), self._clock.monotonic()))
+            # It may have been held all the same. What a lost gateway held is not free for that: it ends by its lease.
+            if not ask.inherited:
+                self._end(_Ended(ask, 0, Settlement(ask.tenant, ask.request_id, End.REFUNDED), self._clock.monotonic()))
             self._metrics.held("unavailable")
             raise
         self._metrics.held(reply.outcome.value if reply.refusal is None else reply.refusal.kind)
@@ -154,7 +155,9 @@ class LedgerKeeper:
         """Tells the store of what has ended, for so long at most. What is left expires at what the workers sent."""
         until = self._clock.monotonic() + seconds
         while self._ending and self._clock.monotonic() < until:
-            await self._tell(list(self._ending.values())[:_BATCH])
+            if not await self._tell(list(self._ending.values())[:_BATCH]):
+                # A store that is away is refused without a wait: its probe needs the loop to find it back.
+                await self._clock.sleep(_RETRY_SECONDS)
         with contextlib.suppress(PlatformError):
             await self.lives.leave()
         if self._ending:
@@ -193,12 +196,13 @@ class LedgerKeeper:
             elif outcome is not None:
                 self._told(ended, now)
             elif now - ended.at > self._limits.give_up:
-                del self._ending[ended.ask.request_id]
+                self._ending.pop(ended.ask.request_id, None)
                 _log.error("ledger: end not told", request_id=ended.ask.request_id, why="the store was away too long")
         return None not in outcomes
 
     def _told(self, ended: _Ended, now: float) -> None:
-        self._ending.pop(ended.ask.request_id, None)
+        if self._ending.get(ended.ask.request_id) is ended:
+            del self._ending[ended.ask.request_id]
         self._metrics.ended(ended.settlement.end.value)
         self._on_told(ended.ask.tenant)
         ended.at = now
@@ -209,7 +213,8 @@ class LedgerKeeper:
     async def _declare_ended(self, ended: _Ended) -> None:
         try:
             life = self.lives.name()
-            await self._holds.redeclare(life, ended.ask, ended.at_us, ended.settlement.progress)
+            if await self._holds.redeclare(life, ended.ask, ended.at_us, ended.settlement.progress) is Outcome.LIFE:
+                self.lives.over()
         except PlatformError:
             await self._clock.sleep(_RETRY_SECONDS)
 
@@ -217,17 +222,32 @@ class LedgerKeeper:
         """Declares running holds, and the ends that a store may have lost; see Lives."""
         now = self._clock.monotonic()
         recent = [ended for ended in self._recent if now - ended.at <= self._limits.sure]
-        for live in list(self._live.values()):
-            outcome = await self._holds.redeclare(life, live.ask, live.at_us, live.progress())
-            if outcome is Outcome.ENDED:
-                live.ended = True
-        for ended in [*recent, *self._ending.values()]:
-            if ended.settlement.end is not End.REFUNDED:
-                await self._holds.redeclare(life, ended.ask, ended.at_us, ended.settlement.progress)
+        lives = list(self._live.values())
+        for at in range(0, len(lives), _BATCH):
+            await _all([self._declare_live(life, live) for live in lives[at : at + _BATCH]])
+        ends = [one for one in [*recent, *self._ending.values()] if one.settlement.end is not End.REFUNDED]
+        for at in range(0, len(ends), _BATCH):
+            await _all(
+                [
+                    self._holds.redeclare(life, ended.ask, ended.at_us, ended.settlement.progress)
+                    for ended in ends[at : at + _BATCH]
+                ]
+            )
         for ended in recent:
             self._end(ended)
         if self._live or recent:
             _log.info("ledger declared anew", life=life, running=len(self._live), ended=len(recent))
+
+    async def _declare_live(self, life: str, live: _Live) -> None:
+        if not self._runs(live):
+            return
+        outcome = await self._holds.redeclare(life, live.ask, live.at_us, live.progress())
+        if outcome is Outcome.ENDED:
+            live.ended = True
+
+    def _runs(self, live: _Live) -> bool:
+        """Whether it is still this gateway's: a call that has ended or was left has no progress to ask for."""
+        return self._live.get(live.ask.request_id) is live
 
     async def _renew(self) -> None:
         every = self._limits.lease / 3
@@ -239,7 +259,7 @@ class LedgerKeeper:
                 await asyncio.gather(*(self._renew_one(live) for live in late[at : at + _BATCH]))
 
     async def _renew_one(self, live: _Live) -> None:
-        if not self.lives.open:
+        if not self.lives.open or not self._runs(live):
             return
         try:
             outcome = await self._holds.extend(self.lives.name(), live.ask, 0, 0, live.progress())
@@ -247,6 +267,13 @@ class LedgerKeeper:
             return  # the store is away; the next round is soon
         live.renewed_at = self._clock.monotonic()
         self._note(live, outcome)
+
+
+async def _all(work: Iterable[Awaitable[object]]) -> None:
+    """All of it in one exchange; raises the first error when everything has ended."""
+    for result in await asyncio.gather(*work, return_exceptions=True):
+        if isinstance(result, BaseException):
+            raise result
 
 
 def _nobody(_: str) -> None:
