@@ -16,6 +16,10 @@ every broken stream received ≤ charged; of every call charged ≤ what the wor
 is the ledger, and a ledger rebuilt from it is the same; the operator bore nothing; and what is left of the budget does
 not pay for one call more. `--shape varying`: answers of many lengths below a large max_tokens, so that holds are
 estimates and are extended; answers that the budget cut are counted.
+
+`--lose-last-second`: instead the store's machine is lost, again and again. The store is killed, and what it wrote in
+the last 0.2 to 2 seconds is cut off its append-only file: holds, charges and outbox entries that it had acknowledged.
+All checks stay the same: gateways declare anew what they hold and what has ended.
 """
 
 from __future__ import annotations
@@ -28,7 +32,7 @@ from functools import partial
 from loadtests.common.report import emit
 from loadtests.common.stack import Stack
 from loadtests.overspend.campaign import Campaign, layout, summary
-from loadtests.overspend.chaos import plan
+from loadtests.overspend.chaos import machine_plan, plan
 
 
 def parse() -> argparse.Namespace:
@@ -37,6 +41,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=50)
     parser.add_argument("--first-seed", type=int, default=1)
     parser.add_argument("--both-at-once", action="store_true", help="kill a gateway and the store together")
+    parser.add_argument("--lose-last-second", action="store_true", help="lose the store's machine, not its process")
     parser.add_argument("--shape", choices=("fixed", "varying"), default="fixed")
     parser.add_argument("--blows", type=int, default=2, help="kills per seed")
     parser.add_argument("--base-port", type=int, default=19300)
@@ -44,16 +49,24 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def name_of(args: argparse.Namespace) -> str:
+    """The name of its results."""
+    kind = "_both" if args.both_at_once else "_machine" if args.lose_last_second else ""
+    return f"overspend{kind}" + ("_varying" if args.shape == "varying" else "")
+
+
 def main() -> None:
     """Entry point. Exits 1 when anything was violated."""
     args = parse()
-    name = "overspend" + ("_both" if args.both_at_once else "") + ("_varying" if args.shape == "varying" else "")
     with Stack(layout(args.base_port, both_at_once=args.both_at_once)) as stack:
-        blows = partial(plan, gateways=stack.layout.gateways, blows=args.blows, both_at_once=args.both_at_once)
-        campaign = Campaign(stack, blows, shape=args.shape)
+        if args.lose_last_second:
+            campaign = Campaign(stack, partial(machine_plan, blows=args.blows), shape=args.shape, parallel=lambda _: 8)
+        else:
+            blows = partial(plan, gateways=stack.layout.gateways, blows=args.blows, both_at_once=args.both_at_once)
+            campaign = Campaign(stack, blows, shape=args.shape)
         results = asyncio.run(campaign.run(range(args.first_seed, args.first_seed + args.seeds)))
-    found = summary(results)
-    emit(name, {"shape": args.shape, "both_at_once": args.both_at_once, **found}, args.out)
+    found = {**summary(results), "lost_log_bytes": campaign.chaos.lost_bytes}
+    emit(name_of(args), {"shape": args.shape, "both_at_once": args.both_at_once, **found}, args.out)
     sys.exit(bool(found["violations"]))
 
 

@@ -33,8 +33,6 @@ VARYING_TOKENS_MAX = 600
 QUIET_SECONDS = 20.0
 MESSAGES = [{"role": "user", "content": "Write about the river, the mill and the wheel."}]
 AMPLE = 1_000_000_000
-# Every other seed: the spending then lasts longer than a lease, and all kills strike it.
-PARALLEL = 12
 TIMES = [
     "--ledger.lease_seconds",
     "2",
@@ -107,20 +105,35 @@ class Seed:
 
 
 Plan = Callable[[random.Random], list[Blow]]
+# Calls that may run at once in a seed; None = as many as want to.
+Parallel = Callable[[int], int | None]
+
+
+def every_other(seed: int) -> int | None:
+    """With a limit the spending lasts longer than a lease, and all kills strike it."""
+    return 12 if seed % 2 else None
 
 
 class Campaign:
     """Runs seeds on one stack. `plan` says what is killed in a seed; callers are given up after `spend_seconds`."""
 
     def __init__(
-        self, stack: Stack, plan: Plan, *, shape: Shape = "fixed", callers: int = 100, spend_seconds: float = 40.0
+        self,
+        stack: Stack,
+        plan: Plan,
+        *,
+        shape: Shape = "fixed",
+        callers: int = 100,
+        parallel: Parallel = every_other,
+        spend_seconds: float = 40.0,
     ) -> None:
         self._stack = stack
         self._plan = plan
         self._shape: Shape = shape
         self._callers = callers
+        self._parallel = parallel
         self._spend_seconds = spend_seconds
-        self._chaos = Chaos(stack)
+        self.chaos = Chaos(stack)
         self._run = random.SystemRandom().randrange(1 << 32)
         # Prompt and whole cost of a call of fixed length.
         self.prompt_tokens = self.call_cost = 0
@@ -158,7 +171,7 @@ class Campaign:
         callers = Spenders(self._stack.rest_ports, account.secret, BODIES[self._shape], rng, self._callers)
         watcher = Watcher(valkey, account.tenant, account.scope, found.budget)
         watching = asyncio.create_task(watcher.run())
-        striking = asyncio.create_task(self._chaos.strike(blows))
+        striking = asyncio.create_task(self.chaos.strike(blows))
         try:
             found.out_of_time = not await self._spend(callers, watcher)
             await striking
@@ -191,8 +204,7 @@ class Campaign:
         # Windows that never fill, beside the budget that does: they are rebuilt, too.
         limits: dict[Level, dict[str, Any]] = {name: total(AMPLE, "30d") for name in LEVELS}
         limits[level] = {"budgets": [*total(AMPLE, "30d")["budgets"], *total(budget)["budgets"]]}
-        if seed % 2:
-            limits["tenant"]["parallel_requests"] = PARALLEL
+        limits["tenant"]["parallel_requests"] = self._parallel(seed)
         make = partial(new_account, self._stack.url, self._stack.key, f"seed-{seed}-{self._run}")
         account = await asyncio.to_thread(make, limits=limits, budget_at=level)
         return account, Seed(seed, level, budget)

@@ -10,8 +10,9 @@ from loadtests.overspend.chaos import STORE, Blow
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 
-def spend(stack, seed, *blows):
-    campaign = Campaign(stack, lambda _rng: list(blows), callers=50, spend_seconds=20.0)
+def spend(stack, seed, *blows, parallel=None):
+    plan, limit = list(blows), parallel
+    campaign = Campaign(stack, lambda _rng: plan, callers=50, parallel=lambda _seed: limit, spend_seconds=20.0)
     (found,) = asyncio.run(campaign.run([seed]))
     return found
 
@@ -30,3 +31,10 @@ def test_what_a_killed_gateway_held_is_charged_what_was_sent_and_the_rest_is_spe
     assert broken
     assert 0 < received <= charged <= produced
     assert not found.out_of_time
+
+
+def test_a_store_that_lost_its_last_second_is_told_of_it_before_anything_is_held(stack):
+    """The first eight calls end within what is lost; the next eight are held in it, and run."""
+    found = spend(stack, 6, Blow(2.8, (STORE,), lost_seconds=1.0), parallel=8)
+    assert found.violations == []
+    assert (found.outcomes["completed"], found.settled) == (CALLS, found.budget)
