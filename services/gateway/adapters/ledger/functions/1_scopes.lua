@@ -29,12 +29,52 @@ local function text(number)
   return string.format('%.0f', number)
 end
 
+-- Unpacking is most of what loading a scope costs. So what was unpacked is kept beside the text that it came from, and
+-- taken again where the store has that very text: limits by their text, states by their key. Nobody changes limits; a
+-- state is taken out, changed, and put back only with the text that was saved.
+local KEPT_MAX = 4096
+local limits, limits_count = {}, 0
+local states, states_count = {}, 0
+
+local function limits_of(packed)
+  local lim = limits[packed]
+  if not lim then
+    if limits_count >= KEPT_MAX then
+      limits, limits_count = {}, 0
+    end
+    lim = cmsgpack.unpack(packed)
+    limits[packed], limits_count = lim, limits_count + 1
+  end
+  return lim
+end
+
+local function take_state(key, packed)
+  local kept = states[key]
+  if kept then
+    states[key], states_count = nil, states_count - 1
+    if kept.packed == packed then
+      return kept.st
+    end
+  end
+  return cmsgpack.unpack(packed)
+end
+
+local function keep_state(key, packed, st)
+  if not states[key] then
+    if states_count >= KEPT_MAX then
+      states, states_count = {}, 0
+    end
+    states_count = states_count + 1
+  end
+  states[key] = {packed = packed, st = st}
+end
+
 local function load_scope(prefix, name)
   local key = prefix .. ':' .. name
   local found = redis.call('HMGET', key, 'lim', 'st')
-  local scope = {key = key, name = name, lim = found[1] and cmsgpack.unpack(found[1])}
+  local scope = {key = key, name = name, lim = found[1] and limits_of(found[1])}
   if found[2] then
-    scope.st = cmsgpack.unpack(found[2])
+    scope.st = take_state(key, found[2])
   else
     scope.st, scope.fresh = {h = 0, p = 0, sd = 0, sn = 0}, true
   end
@@ -58,7 +98,9 @@ local function load_scopes(prefix, names)
 end
 
 local function save_scope(prefix, scope)
-  redis.call('HSET', scope.key, 'st', cmsgpack.pack(scope.st))
+  local packed = cmsgpack.pack(scope.st)
+  redis.call('HSET', scope.key, 'st', packed)
+  keep_state(scope.key, packed, scope.st)
   if scope.session then
     redis.call('PEXPIRE', scope.key, SESSION_MS)
   end
@@ -200,20 +242,33 @@ local function least_room(scopes, now, starts)
   return least
 end
 
+-- Puts units into a scope's bucket, or takes back what is there, if it has such a limit.
+local function fill(scope, name, units, now)
+  local st, limit = scope.st, scope.lim and scope.lim[name]
+  if limit then
+    local at = name .. 'a'
+    st[name] = math.max(0, drained(st[name], st[at], limit, now) + units * MINUTE)
+    st[at] = now
+  end
+end
+
+local function tell_rate(told, place, scope, name, now)
+  local st, limit = scope.st, scope.lim and scope.lim[name]
+  if limit then
+    local level = drained(st[name], st[name .. 'a'], limit, now)
+    local left = bucket_left(level, limit)
+    if told[place] == -1 or left < told[place + 1] then
+      told[place], told[place + 1], told[place + 2] = limit, left, bucket_reset(level, limit)
+    end
+  end
+end
+
 -- What is left after a hold, the tightest of all scopes; -1 = no such limit. For the reply's headers.
 local function standing(scopes, now)
   local told = {-1, -1, -1, -1, -1, -1, -1}
   for _, scope in ipairs(scopes) do
-    local lim, st = scope.lim or {}, scope.st
-    for place, name in pairs({[1] = 'rpm', [4] = 'tpm'}) do
-      if lim[name] then
-        local level = drained(st[name], st[name .. 'a'], lim[name], now)
-        local left = bucket_left(level, lim[name])
-        if told[place] == -1 or left < told[place + 1] then
-          told[place], told[place + 1], told[place + 2] = lim[name], left, bucket_reset(level, lim[name])
-        end
-      end
-    end
+    tell_rate(told, 1, scope, 'rpm', now)
+    tell_rate(told, 4, scope, 'tpm', now)
   end
   local room = least_room(scopes, now)
   told[7] = room and math.max(0, room) or -1

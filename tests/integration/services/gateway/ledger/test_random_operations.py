@@ -25,7 +25,10 @@ MISTAKES = {
     ),
     "an expired hold costs nothing": (EXPIRED, "finish(prefix, id, rec, 'expired', NO_PROGRESS, 0, now)"),
     "a window forgets its holds": ("    if window.h > 0 then\n      aside", "    if false then\n      aside"),
-    "tokens are not counted": ("in pairs({rpm = 1, tpm = tokens}) do", "in pairs({rpm = 1}) do"),
+    "tokens are not counted": (
+        "    fill(scope, 'rpm', 1, now)\n    fill(scope, 'tpm', tokens, now)\n",
+        "    fill(scope, 'rpm', 1, now)\n",
+    ),
     "what was drawn is not taken": ("reservation.l = reservation.l - ask.drawn", "reservation.l = reservation.l"),
 }
 
