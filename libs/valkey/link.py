@@ -42,6 +42,9 @@ class Link(asyncio.Protocol):
     def submit(self, args: tuple[Any, ...]) -> asyncio.Future[Any]:
         """Sends a command with what else is asked in this tick; on a loss its future fails with ConnectionError."""
         future = self._loop.create_future()
+        if self.lost:
+            future.set_exception(ConnectionError("the connection was lost"))
+            return future
         self._waiting.append((args[0], self._loop.time(), future))
         if not self._out:
             self._loop.call_soon(self._flush)

@@ -73,6 +73,8 @@ class ScriptedPipeline:
     is_ready: bool = True
     aborted: int = 0
     running: int = 0
+    # What was said by those who cancelled calls.
+    cancelled: list[tuple[object, ...]] = field(default_factory=list)
 
     async def chat(
         self,
@@ -103,6 +105,9 @@ class ScriptedPipeline:
                 else:
                     await _wait(step)
             whole = True
+        except asyncio.CancelledError as error:
+            self.cancelled.append(error.args)
+            raise
         finally:
             self.running -= 1
             self.aborted += not whole

@@ -204,3 +204,17 @@ def test_a_store_that_cannot_serve_is_no_wrong_command(error):
 
 def test_a_wrong_command_is_told_from_a_store_in_trouble():
     assert is_command_error(ResponseError("WRONGTYPE Operation against a key"))
+
+
+def test_a_command_on_a_connection_that_is_lost_fails_at_once_and_never_waits_for_ever(server):
+    async def scenario():
+        valkey = Valkey(server.settings(op_timeout_ms=2000))
+        await valkey.ready()
+        link = valkey._link
+        link.close("a test says so")
+        with pytest.raises(ConnectionError):
+            async with asyncio.timeout(1):
+                await link.submit(("PING",))
+        await valkey.close()
+
+    run_real(scenario())

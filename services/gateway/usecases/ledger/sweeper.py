@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from services.gateway.ports import Leases, Outbox
 from services.gateway.ports.sent import SentCounts
 
 _BATCH = 200
+_TENANTS_AT_ONCE = 200
 _NOTHING = (End.REFUNDED, Progress())
 _log = get_logger("gateway.ledger")
 
@@ -72,10 +74,22 @@ class Sweeper:
             try:
                 if self._clock.monotonic() - listed_at >= self._times.tenants_every:
                     self._tenants, listed_at = await self._outbox.tenants(), self._clock.monotonic()
-                for tenant in self._tenants:
-                    await self.sweep(tenant)
+                for at in range(0, len(self._tenants), _TENANTS_AT_ONCE):
+                    await self._sweep_all(self._tenants[at : at + _TENANTS_AT_ONCE])
             except PlatformError:
                 continue  # the store is away; nothing is lost by waiting
+
+    async def _sweep_all(self, tenants: Sequence[str]) -> None:
+        """Together, so that a worker that does not answer delays no other tenant. Raises STORE_UNAVAILABLE.
+
+        What is wrong with one tenant's records must not keep the holds of all others: it is told, and passed over.
+        """
+        found = await asyncio.gather(*map(self.sweep, tenants), return_exceptions=True)
+        for tenant, result in zip(tenants, found, strict=True):
+            if isinstance(result, PlatformError | asyncio.CancelledError):
+                raise result
+            if isinstance(result, BaseException):
+                _log.error("ledger: a tenant cannot be swept", tenant=tenant, error=type(result).__name__)
 
     async def sweep(self, tenant: str) -> int:
         """Ends what is overdue of a tenant; how many. Raises STORE_UNAVAILABLE."""

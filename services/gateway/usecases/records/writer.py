@@ -94,10 +94,14 @@ class RecordWriter:
             try:
                 await self._write_all()
                 pause = PAUSE_SECONDS_FIRST
+                continue
             except PlatformError as error:
                 self._watch.failed(error.message)
-                await self._clock.sleep(pause)
-                pause = min(pause * 2, PAUSE_SECONDS_MAX)
+            except Exception as error:  # a defect: it is told and tried again, for nobody would begin this task anew
+                _log.exception("records cannot be written")
+                self._watch.failed(type(error).__name__)
+            await self._clock.sleep(pause)
+            pause = min(pause * 2, PAUSE_SECONDS_MAX)
 
     async def _full_or(self, seconds: float) -> None:
         """Waits until a batch is full, so long at most."""

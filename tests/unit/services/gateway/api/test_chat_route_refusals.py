@@ -194,6 +194,8 @@ def test_what_outlasts_the_grace_is_told_so_and_aborted(wire, stream):
             await face.server.drain(0.0)
             reply = await answer
             assert pipeline.aborted == 1
+            # These words tell it from a client that leaves, who has ordered a whole answer and pays for it.
+            assert [any(words) for words in pipeline.cancelled] == [True]
             return reply
 
     reply = run_real(scenario())

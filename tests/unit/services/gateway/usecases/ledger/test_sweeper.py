@@ -4,12 +4,13 @@ import asyncio
 
 from libs.errors import PlatformError, Reason
 from libs.telemetry.metrics import Registry
+from libs.testing.clock import FakeClock
 from libs.testing.loop import run
-from services.gateway.domain.ledger.types import Progress
+from services.gateway.domain.ledger.types import Overdue, Progress
 from services.gateway.domain.sent import Sent, SentAnswer
 from services.gateway.metrics import LedgerMetrics
 from services.gateway.usecases.ledger.sweeper import Sweeper, SweepTimes
-from tests.unit.services.gateway.usecases.ledger.ledgers import Books, ask, settled, used
+from tests.unit.services.gateway.usecases.ledger.ledgers import META, Books, ask, settled, used
 
 
 class Workers:
@@ -209,3 +210,56 @@ def test_an_engine_that_has_not_counted_its_prompt_yet_does_not_make_it_free():
         assert books.totals.settled == 40
 
     run(scenario())
+
+
+class Many:
+    """Each tenant has one hold, overdue; those in `broken` have a record that nobody can read."""
+
+    def __init__(self, names, broken=()):
+        self.names, self.broken, self.looked = names, broken, []
+
+    async def tenants(self):
+        return self.names
+
+    async def overdue(self, tenant, limit):
+        if tenant in self.broken:
+            raise ValueError("no record")
+        self.looked.append(tenant)
+        return [Overdue(f"{tenant}-r", 1, META, Progress(10, 10, 0, 0, 0))]
+
+    async def end(self, tenant, overdue, end, progress):
+        return True
+
+    async def expire(self, tenant, limit):
+        return 0
+
+
+def swept(store, workers, seconds):
+    async def scenario():
+        clock, metrics = FakeClock(), LedgerMetrics(Registry())
+        sweep = Sweeper(store, store, workers, clock, SweepTimes(), lambda: True, lambda: True, metrics)
+        task = asyncio.create_task(sweep.run())
+        await asyncio.sleep(seconds)
+        alive = not task.done()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        return alive
+
+    return run(scenario())
+
+
+def test_a_worker_that_is_slow_to_say_what_it_sent_makes_no_tenant_wait_for_the_others():
+    class Slow(Workers):
+        async def ask(self, request_ids):
+            await asyncio.sleep(1)
+            return await super().ask(request_ids)
+
+    store = Many([f"t{number}" for number in range(100)])
+    assert swept(store, Slow(), 3.0)
+    assert len(set(store.looked)) == 100
+
+
+def test_a_tenant_whose_records_cannot_be_read_keeps_no_hold_of_another():
+    store = Many(["bad", "good"], broken=["bad"])
+    assert swept(store, Workers(), 3.5)
+    assert store.looked == ["good"] * 3

@@ -257,3 +257,26 @@ def test_the_days_of_a_tenant_are_handed_on_to_the_index():
             return records.index.keeps
 
     assert run(scenario()) == [7 * 86_400]
+
+
+def test_a_defect_of_a_store_ends_the_writing_of_no_later_record(capsys):
+    async def scenario():
+        records = Records()
+        put, tries = records.blobs.put, []
+
+        async def broken(name, data):
+            tries.append(name)
+            if len(tries) == 1:
+                raise RuntimeError("a defect")
+            await put(name, data)
+
+        records.blobs.put = broken
+        async with writing(records):
+            records.put("a")
+            await asyncio.sleep(20)
+            return records, await records.all()
+
+    records, found = run(scenario())
+    assert found == ["a"]
+    assert records.watch.failures == ["RuntimeError"]
+    assert "records cannot be written" in capsys.readouterr().out
