@@ -95,7 +95,8 @@ def _later_ids(body: ChatBody) -> Iterable[tuple[str, str | None]]:
         yield "conversation", named.id if isinstance(named, Conversation) else named
     yield "previous_response_id", body.previous_response_id
     if body.metadata:
-        yield "metadata", body.metadata.get("session_id")
+        session = body.metadata.get("session_id")
+        yield "metadata", session if isinstance(session, str) else None
 
 
 def _bounded_text(param: str, text: str, *, required: bool = False) -> str:

@@ -142,7 +142,8 @@ class ChatBody(Struct):
     # Who and where.
     user: str | None = None
     safety_identifier: str | None = None
-    metadata: dict[str, str] | None = None
+    # OpenAI has text only; "tags" as LiteLLM's callers have it is a list.
+    metadata: dict[str, str | list[str]] | None = None
     prompt_cache_key: str | None = None
     session_id: str | None = None
     root_session_id: str | None = None
