@@ -1,4 +1,4 @@
-"""Single requests for /spend/logs, from the request records of the caller's tenant."""
+"""Single requests for /spend/logs, from the request records of one tenant."""
 
 from __future__ import annotations
 
@@ -25,10 +25,12 @@ class RecordLog:
         record = await self._reader.get(actor.tenant, request_id)
         return _logged(record) if record is not None and may_read(actor, record) else None
 
-    async def newest(self, actor: Principal, *, key: str, user: str, days: Days | None, limit: int) -> Sequence[Logged]:
+    async def newest(
+        self, actor: Principal, tenant: str, *, key: str, user: str, days: Days | None, limit: int
+    ) -> Sequence[Logged]:
         """See RequestLog. Raises NOT_FOUND for another's key or user."""
         times = (0.0, self._clock.unix()) if days is None else (_begin(days.first), _begin(days.last, more_days=1))
-        records = await self._reader.newest(query_of(actor, "", key, user, times), limit)
+        records = await self._reader.newest(query_of(actor, tenant, key, user, times), limit)
         return [_logged(record) for record in records if may_read(actor, record)]
 
 

@@ -53,8 +53,10 @@ class RequestLog(Protocol):
         """One that the actor may see, else None."""
         ...
 
-    async def newest(self, actor: Principal, *, key: str, user: str, days: Days | None, limit: int) -> Sequence[Logged]:
-        """Those that the actor may see, newest first; "" and None = whichever."""
+    async def newest(
+        self, actor: Principal, tenant: str, *, key: str, user: str, days: Days | None, limit: int
+    ) -> Sequence[Logged]:
+        """Those of a tenant that the actor may see, newest first; tenant "" = its own, else "" and None = any."""
         ...
 
 
@@ -66,9 +68,11 @@ class NoRequestLog:
         del actor, request_id
         return None
 
-    async def newest(self, actor: Principal, *, key: str, user: str, days: Days | None, limit: int) -> Sequence[Logged]:
+    async def newest(
+        self, actor: Principal, tenant: str, *, key: str, user: str, days: Days | None, limit: int
+    ) -> Sequence[Logged]:
         """See RequestLog."""
-        del actor, key, user, days, limit
+        del actor, tenant, key, user, days, limit
         return ()
 
 
@@ -81,14 +85,15 @@ class SpendRoutes:
 
     async def logs(self, actor: Principal, asked: LogQuery) -> list[Json]:
         """Sums by day where there are days and nothing else is said, else single requests."""
-        key = (await self._lookups.key(actor, asked.api_key)).id if asked.api_key else ""
+        named = await self._lookups.key(actor, asked.api_key) if asked.api_key else None
+        key, tenant = (named.id, named.tenant) if named else ("", "")
         if asked.request_id:
             found = await self._log.find(actor, asked.request_id)
             return [_logged(found)] if found else []
         days = Days.of(asked.start_date, asked.end_date, self._today()) if asked.start_date and asked.end_date else None
         if days and asked.summarize:
             return await self._daily(actor, key, asked.user_id, days)
-        rows = await self._log.newest(actor, key=key, user=asked.user_id, days=days, limit=ROWS_MAX)
+        rows = await self._log.newest(actor, tenant, key=key, user=asked.user_id, days=days, limit=ROWS_MAX)
         return [_logged(row) for row in rows]
 
     async def report(self, actor: Principal, asked: ReportQuery) -> list[Json]:

@@ -219,9 +219,13 @@ def test_litellms_log_has_the_newest_first_and_no_others():
         log = RecordLog(here.records.reader, here.records.clock)
         days, before = Days("2023-11-14", "2023-11-14"), Days("2023-11-12", "2023-11-13")
 
-        async def rows(caller, key="", user="", days=None):
-            found = await log.newest(CALLERS[caller], key=key, user=user, days=days, limit=9)
+        async def rows(caller, key="", user="", days=None, tenant=""):
+            found = await log.newest(CALLERS[caller], tenant, key=key, user=user, days=days, limit=9)
             return [row.request_id for row in found]
+
+        assert await rows("admin", tenant="other", key="k1") == ["foreign"]
+        with pytest.raises(PlatformError):
+            await rows("boss", tenant="other", key="k1")
 
         with pytest.raises(PlatformError) as theirs:
             await rows("ada", user="bob")
