@@ -97,6 +97,10 @@ def _add_health(app: FastAPI, pipeline: Pipeline, registry: Registry) -> None:
     app.add_api_route("/metrics", metrics, methods=_READS, response_class=Response)
 
 
+# LiteLLM's proxy has these without a prefix, too.
+_UNDER_V1 = frozenset({"/chat/completions", "/models"})
+
+
 def _reply(problem: PlatformError, status: int | None = None, more: dict[str, str] | None = None) -> Response:
     headers = {name.decode(): value.decode() for name, value in error_headers(problem)} | (more or {})
     return Response(error_body(problem), status or problem.http_status, headers, "application/json")
@@ -114,6 +118,8 @@ async def _http_error(request: Request, problem: Any) -> Response:
     if request.method == "OPTIONS" and problem.status_code == 405:
         return Response(status_code=204, headers=problem.headers)
     message = f"{problem.detail}: {request.method} {request.url.path[:200]}."
+    if request.url.path in _UNDER_V1:
+        message += f" It is /v1{request.url.path}: give clients the base URL with /v1 at its end."
     return _reply(from_status(problem.status_code, message), problem.status_code, dict(problem.headers or {}))
 
 

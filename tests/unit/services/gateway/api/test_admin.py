@@ -87,6 +87,14 @@ def test_the_frameworks_errors_have_the_same_shape(wire, method, path, status, c
     assert status != 405 or reply.headers["allow"]
 
 
+@pytest.mark.parametrize(("method", "path"), [("POST", "/chat/completions"), ("GET", "/models")])
+def test_a_base_url_without_v1_is_told_what_it_lacks(wire, method, path):
+    reply = fetch(wire, path, method=method)
+    assert reply.status == 404
+    assert f"It is /v1{path}" in reply.json["error"]["message"]
+    assert "It is" not in fetch(wire, "/v1/completions", method="POST").json["error"]["message"]
+
+
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/models"])
 def test_options_name_the_methods(wire, path):
     reply = fetch(wire, path, method="OPTIONS")
