@@ -13,18 +13,31 @@ MINUTE_US = 60_000_000
 
 @dataclass(slots=True)
 class Bucket:
-    """The level as it was at `at_us` (microseconds since the epoch)."""
+    """The level as it was at `at_us` (microseconds since the epoch), and the units that were ever put in."""
 
     level: int = 0
     at_us: int = 0
+    given: int = 0
 
     def drained(self, limit: int, now: int) -> int:
         """The level at `now`. A clock that stepped back drains nothing and delays nothing."""
         return max(0, self.level - max(0, now - self.at_us) * limit)
 
     def fill(self, limit: int, units: int, now: int) -> None:
-        """Adds units, or with a negative number takes them back, as far as they are there."""
-        self.level = max(0, self.drained(limit, now) + units * MINUTE_US)
+        """Puts units in."""
+        self.level = self.drained(limit, now) + units * MINUTE_US
+        self.at_us = now
+        self.given += units
+
+    def take_back(self, limit: int, units: int, given: int, now: int) -> None:
+        """Takes back units that were put in when `given` were in all, as far as they have not drained away.
+
+        The bucket drains in the order in which it was filled: what is there of them is beyond all that came later. So
+        nobody's units make room twice, when they drain and when they are taken back.
+        """
+        level = self.drained(limit, now)
+        left = max(0, level - (self.given - given) * MINUTE_US)
+        self.level = level - min(units * MINUTE_US, left)
         self.at_us = now
 
 

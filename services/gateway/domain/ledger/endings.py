@@ -24,9 +24,9 @@ def finish(books: Books, request_id: str, hold: Hold, end: End, used: Progress, 
         kept = _give_back(books, part, now)
         for at, scope in enumerate(scopes):
             _free(scope, at, part, part.amount - kept if part.is_covered(at) else part.amount)
-    for scope in scopes:
+    for scope, given in zip(scopes, hold.given, strict=True):
         scope.state.running -= 1
-        _correct_tokens(scope, hold, used, now)
+        _correct_tokens(scope, hold, given, used, now)
     _conclude(books, request_id, hold, end, scopes, charges, platform + hold.borne, used, now)
     return hold.charged
 
@@ -82,10 +82,14 @@ def _free(scope: Scope, at: int, part: Part, freed: int) -> None:
         scope.state.reserved -= freed
 
 
-def _correct_tokens(scope: Scope, hold: Hold, used: Progress, now: int) -> None:
-    limit = scope.bounds.tpm
-    if limit is not None:
-        scope.state.tokens.fill(limit, used.prompt_tokens + used.completion_tokens - hold.tokens, now)
+def _correct_tokens(scope: Scope, hold: Hold, given: int | None, used: Progress, now: int) -> None:
+    limit, more = scope.bounds.tpm, used.prompt_tokens + used.completion_tokens - hold.tokens
+    if limit is None:
+        return
+    if more >= 0:
+        scope.state.tokens.fill(limit, more, now)
+    elif given is not None:
+        scope.state.tokens.take_back(limit, min(-more, hold.granted), given, now)
 
 
 def _conclude(

@@ -36,7 +36,8 @@ class Part:
 class Hold:
     """A running call, and what became of it. `state` is "held" or an End, `sequence` its last event's number.
 
-    `charged` is its cost, `borne` what it cost beyond that.
+    `charged` is its cost, `borne` what it cost beyond that. `granted` are the tokens that it got last, and `given` what
+    the bucket of each scope had ever been given by then; None = the scope had no such limit.
     """
 
     state: str
@@ -49,6 +50,8 @@ class Hold:
     progress: Progress = field(default_factory=Progress)
     meta: UsageMeta | None = None
     sequence: int = 0
+    granted: int = 0
+    given: list[int | None] = field(default_factory=list)
     charged: int = 0
     borne: int = 0
     ended_us: int = 0

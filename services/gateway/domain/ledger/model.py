@@ -98,8 +98,7 @@ class TenantLedger:
                     scope.state.move(part.windows[at], 0, part.amount)
             if scope.bounds.rpm is not None:
                 scope.state.requests.fill(scope.bounds.rpm, 1, now)
-            if scope.bounds.tpm is not None:
-                scope.state.tokens.fill(scope.bounds.tpm, hold.tokens, now)
+        _give_tokens(hold, scopes, hold.tokens, now)
         self.books.save(scopes)
         self.books.holds[request_id] = hold
 
@@ -134,8 +133,7 @@ class TenantLedger:
         for at, scope in enumerate(scopes):
             scope.state.held += amount
             scope.state.move(windows[at], 0, amount)
-            if scope.bounds.tpm is not None:
-                scope.state.tokens.fill(scope.bounds.tpm, tokens, now)
+        _give_tokens(hold, scopes, tokens, now)
         self.books.save(scopes)
         hold.amount += amount
         hold.tokens += tokens
@@ -261,6 +259,15 @@ class TenantLedger:
     def outbox(self) -> Sequence[OutboxEntry]:
         """What was decided, in order."""
         return self.books.outbox
+
+
+def _give_tokens(hold: Hold, scopes: Sequence[Scope], tokens: int, now: int) -> None:
+    hold.granted, hold.given = tokens, []
+    for scope in scopes:
+        bucket, limit = scope.state.tokens, scope.bounds.tpm
+        if limit is not None:
+            bucket.fill(limit, tokens, now)
+        hold.given.append(None if limit is None else bucket.given)
 
 
 def _windows_to_grow(hold: Hold, scopes: Sequence[Scope], now: int) -> list[Starts]:

@@ -242,13 +242,38 @@ local function least_room(scopes, now, starts)
   return least
 end
 
--- Puts units into a scope's bucket, or takes back what is there, if it has such a limit.
 local function fill(scope, name, units, now)
   local st, limit = scope.st, scope.lim and scope.lim[name]
   if limit then
     local at = name .. 'a'
-    st[name] = math.max(0, drained(st[name], st[at], limit, now) + units * MINUTE)
+    st[name] = drained(st[name], st[at], limit, now) + units * MINUTE
     st[at] = now
+  end
+end
+
+-- Puts a call's tokens into the buckets of its scopes. The record keeps how many it were this time, and how many each
+-- bucket (`tpmn`) has ever been given by then; -1 = it has no such limit.
+local function fill_tokens(rec, scopes, tokens, now)
+  rec.g, rec.gn = {}, tokens
+  for at, scope in ipairs(scopes) do
+    local st = scope.st
+    rec.g[at] = -1
+    if scope.lim and scope.lim.tpm then
+      fill(scope, 'tpm', tokens, now)
+      st.tpmn = (st.tpmn or 0) + tokens
+      rec.g[at] = st.tpmn
+    end
+  end
+end
+
+-- Takes `tokens` back that a call was given and has not used, as far as they are in the bucket still: it drains in the
+-- order in which it was filled, so what is there beyond all that came later. What has drained away has made room already.
+local function take_back(scope, at, rec, tokens, now)
+  local st, limit = scope.st, scope.lim and scope.lim.tpm
+  if limit and rec.g[at] >= 0 then
+    local level = drained(st.tpm, st.tpma, limit, now)
+    local left = math.max(0, level - ((st.tpmn or 0) - rec.g[at]) * MINUTE)
+    st.tpm, st.tpma = level - math.min(math.min(tokens, rec.gn) * MINUTE, left), now
   end
 end
 

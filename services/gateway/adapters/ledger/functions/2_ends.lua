@@ -1,7 +1,7 @@
 -- How holds end: what they are charged, what becomes of the rest, and what is told of it.
 --
 -- A hold's record: s state, a amount, t tokens, l end of the lease, sc scopes, parts, pr progress, m meta, n number of
--- its last event, c what it was charged, b what it cost beyond that (the operator bears it). A part is an amount `a` with
+-- its last event, c what it was charged, b what it cost beyond that (the operator bears it), g and gn as fill_tokens says. A part is an amount `a` with
 -- the windows `w` (per scope) that it counts in, and in the end what it was charged, `c`; the part that was drawn from a
 -- reservation `r` covers the scopes `k`, the other part covers all.
 
@@ -127,6 +127,15 @@ local function remember_end(prefix, id, rec, state, cost)
   redis.call('ZREM', prefix .. ':leases', id)
 end
 
+local function correct_tokens(scope, at, rec, more, now)
+  if more < 0 then
+    take_back(scope, at, rec, -more, now)
+  elseif scope.lim and scope.lim.tpm then
+    fill(scope, 'tpm', more, now)
+    scope.st.tpmn = (scope.st.tpmn or 0) + more
+  end
+end
+
 -- Ends a running hold. `progress` = {cost, prompt, cached, completion, reasoning tokens}.
 local function finish(prefix, id, rec, state, progress, platform, now)
   local scopes = load_scopes(prefix, rec.sc)
@@ -141,7 +150,7 @@ local function finish(prefix, id, rec, state, progress, platform, now)
     for number, part in ipairs(rec.parts) do
       settle_part(scope, at, part, charges[number], kept[number])
     end
-    fill(scope, 'tpm', progress[2] + progress[4] - rec.t, now)
+    correct_tokens(scope, at, rec, progress[2] + progress[4] - rec.t, now)
     tell_soft_budgets(prefix, scope, now, rec.m)
     save_scope(prefix, scope)
   end

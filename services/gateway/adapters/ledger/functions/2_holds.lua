@@ -85,12 +85,13 @@ local function parts_of(scopes, ask, reservation, now)
   return parts
 end
 
--- Adds a hold to its scopes' state: `units` requests and `tokens` into the buckets.
-local function take_hold(prefix, scopes, parts, tokens, now)
+-- Adds a hold to its scopes' state.
+local function take_hold(prefix, scopes, rec, now)
+  fill_tokens(rec, scopes, rec.t, now)
   for at, scope in ipairs(scopes) do
     local st = scope.st
     st.p = st.p + 1
-    for _, part in ipairs(parts) do
+    for _, part in ipairs(rec.parts) do
       -- What a reservation covers is held in the scope already.
       if not (part.r and covers(part, at)) then
         st.h = st.h + part.a
@@ -100,7 +101,6 @@ local function take_hold(prefix, scopes, parts, tokens, now)
       end
     end
     fill(scope, 'rpm', 1, now)
-    fill(scope, 'tpm', tokens, now)
     save_scope(prefix, scope)
   end
 end
@@ -160,9 +160,9 @@ local function hold(keys, args)
     reservation.l = reservation.l - ask.drawn
     redis.call('SET', prefix .. ':res:' .. ask.reservation, cmsgpack.pack(reservation))
   end
-  take_hold(prefix, scopes, parts, ask.tokens, now)
   rec = {s = 'held', a = ask.amount, t = ask.tokens, l = now + tonumber(args[5]), sc = names, parts = parts,
          pr = progress_from(args, 9), m = args[7], n = 0, at = now}
+  take_hold(prefix, scopes, rec, now)
   keep_hold(prefix, id, rec)
   return reply('ok', now, standing(scopes, now), ask.amount, ask.tokens)
 end
@@ -182,13 +182,13 @@ local function grow(prefix, rec, scopes, amount, tokens, now)
   end
   part.w = starts
   part.a = part.a + amount
+  -- A running answer is not cut for the minute's sake: the calls behind it wait longer.
+  fill_tokens(rec, scopes, tokens, now)
   for at, scope in ipairs(scopes) do
     scope.st.h = scope.st.h + amount
     for duration, start in pairs(part.w[at]) do
       move(scope.st, duration, start, 0, amount)
     end
-    -- A running answer is not cut for the minute's sake: the calls behind it wait longer.
-    fill(scope, 'tpm', tokens, now)
     save_scope(prefix, scope)
   end
   rec.a, rec.t = rec.a + amount, rec.t + tokens
@@ -315,9 +315,9 @@ local function redeclare(keys, args)
     rec.l = now + tonumber(args[5])
   else
     local parts = parts_of(scopes, {amount = amount, drawn = 0, covered = {}, reservation = ''}, nil, at)
-    take_hold(prefix, scopes, parts, tokens, now)
     rec = {s = 'held', a = amount, t = tokens, l = now + tonumber(args[5]), sc = names, parts = parts,
            pr = progress_from(args, 8), m = args[6], n = 0, at = at}
+    take_hold(prefix, scopes, rec, now)
   end
   keep_hold(prefix, id, rec)
   return reply('ok')

@@ -25,10 +25,8 @@ MISTAKES = {
     ),
     "an expired hold costs nothing": (EXPIRED, "finish(prefix, id, rec, 'expired', NO_PROGRESS, 0, now)"),
     "a window forgets its holds": ("    if window.h > 0 then\n      aside", "    if false then\n      aside"),
-    "tokens are not counted": (
-        "    fill(scope, 'rpm', 1, now)\n    fill(scope, 'tpm', tokens, now)\n",
-        "    fill(scope, 'rpm', 1, now)\n",
-    ),
+    "tokens are not counted": ("      fill(scope, 'tpm', tokens, now)\n", ""),
+    "tokens that have drained are taken back": ("math.min(math.min(tokens, rec.gn) * MINUTE, left)", "tokens * MINUTE"),
     "what was drawn is not taken": ("reservation.l = reservation.l - ask.drawn", "reservation.l = reservation.l"),
 }
 

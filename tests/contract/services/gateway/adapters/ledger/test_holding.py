@@ -93,6 +93,22 @@ def test_tokens_that_were_not_used_come_back_when_the_call_ends(desk):
     assert desk.held("r2", 0, tokens=500).standing.tokens.remaining == 0
 
 
+def test_tokens_that_have_drained_away_do_not_come_back_a_second_time(desk):
+    desk.limit("k:1", tpm=600)
+    desk.held("slow", 0, tokens=600)
+    desk.pass_time(60)
+    desk.held("r1", 0, tokens=600)
+    desk.settle("slow", used(0, prompt=1, completion=1))
+    assert desk.refused("r2", 0, tokens=600) == Refusal("tokens", "k:1", 600, 60_000_000)
+
+
+def test_tokens_beyond_what_was_held_count_when_the_call_ends(desk):
+    desk.limit("k:1", tpm=600)
+    desk.held("r1", 0, tokens=100)
+    desk.settle("r1", used(0, prompt=100, completion=200))
+    assert desk.held("r2", 0, tokens=0).standing.tokens.remaining == 300
+
+
 def test_calls_in_parallel_are_counted(desk):
     desk.limit("u:ada", par=2)
     desk.held("r1", 0)
