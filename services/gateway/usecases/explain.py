@@ -17,10 +17,14 @@ class Explain:
         self._log: Any = get_logger("gateway.chat").bind()
 
     def ended(self, record: CallRecord, span: Span) -> None:
-        """Ends the call's span. A call that went as it should is a debug line; one that did not is an info line."""
+        """Ends the call's span. A call that went as it should is a debug line; one that did not is an info line.
+
+        So is a call that was refused before a worker was asked, a debug line: clients may be refused a thousand times a
+        second, and metrics and request records have them.
+        """
         if span is not NO_SPAN:
             _describe(span, record)
-        if record.error or record.past or record.stale_deltas:
+        if (record.error and record.attempts) or record.past or record.stale_deltas:
             self._log.info("chat ended", **line(record))
         elif self._log.is_enabled_for(logging.DEBUG):
             self._log.debug("chat ended", **line(record))
