@@ -111,6 +111,10 @@ class Leases(Protocol):
         """Ends those that are overdue by the grace, too, at their last reported progress; how many."""
         ...
 
+    async def settle(self, settlements: Sequence[Settlement]) -> Sequence[Outcome | None]:
+        """As Holds.settle: corrects what an expired hold was charged."""
+        ...
+
 
 class Reservations(Protocol):
     """Amounts set aside for jobs. Raises STORE_UNAVAILABLE."""

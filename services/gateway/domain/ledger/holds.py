@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-# Another model answers after all / the gateway of an earlier hold was lost.
-_MODEL, _AGAIN = "~", "+"
+# Another model answers after all / an earlier hold was given back / one was charged, for its gateway was lost.
+_MODEL, _AGAIN, _BESIDE = "~", "+", "="
 
 
 def for_model(request_id: str, number: int) -> str:
@@ -12,10 +12,20 @@ def for_model(request_id: str, number: int) -> str:
 
 
 def again(hold: str, number: int) -> str:
-    """The hold beside one that has ended."""
+    """The hold after one that was given back."""
     return f"{hold.partition(_AGAIN)[0]}{_AGAIN}{number}"
+
+
+def beside(hold: str, number: int) -> str:
+    """The hold beside one that was charged already: it keeps room for the rest, and what it pays is the other's."""
+    return f"{hold.partition(_BESIDE)[0]}{_BESIDE}{number}"
+
+
+def charged_as(hold: str) -> str:
+    """The hold that a call is charged under: itself, or the one that it stands beside."""
+    return hold.partition(_BESIDE)[0]
 
 
 def request_of(hold: str) -> str:
     """The id of the request that a hold is for."""
-    return hold.partition(_AGAIN)[0].partition(_MODEL)[0]
+    return charged_as(hold).partition(_AGAIN)[0].partition(_MODEL)[0]

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 
 from libs.clock import Clock
 from libs.errors import PlatformError, Reason
+from libs.money import NANODOLLARS_MAX, to_dollars
 from services.gateway.domain.accounts.records import Price
 from services.gateway.domain.ledger.estimate import OutputEstimates
-from services.gateway.domain.ledger.holds import again, for_model
+from services.gateway.domain.ledger.holds import again, beside, for_model
 from services.gateway.domain.ledger.payable import payable, prompt_estimate, step_of
 from services.gateway.domain.ledger.pricing import more, most, used
 from services.gateway.domain.ledger.types import (
@@ -110,6 +111,8 @@ class Charge:
         self._bound, self._low = (work.max_tokens or ANSWER_TOKENS_UNKNOWN) * n, LOW_TOKENS * n
         tokens = self._charges.estimates.tokens(self._kind, self._bound) if work.prompt is not None else self._bound
         prompt = work.prompt_tokens or prompt_estimate(request)
+        if most(price, prompt, self._bound) > NANODOLLARS_MAX:
+            raise _beyond_count()
         meta = _meta(request, principal, work, price)
         self._ask = Ask(
             tenant=principal.tenant,
@@ -133,9 +136,10 @@ class Charge:
             for number in range(1, TRIES_MAX):
                 if reply.outcome is not Outcome.ENDED:
                     break
-                if reply.ended is End.EXPIRED:
+                if reply.ended is not End.REFUNDED and self._expired is None:
                     self._expired = ask
-                ask = replace(ask, request_id=again(ask.request_id, number), inherited=False)
+                name = again(ask.request_id, number) if self._expired is None else beside(ask.request_id, number)
+                ask = replace(ask, request_id=name, inherited=False)
                 reply = await self._charges.ledger.hold(ask, self.progress)
         except BaseException:
             self._ask = None
@@ -242,6 +246,14 @@ class Charge:
             self.leave()
         else:
             self._charges.ledger.settle(ask, Settlement(ask.tenant, ask.request_id, End.REFUNDED))
+
+
+def _beyond_count() -> PlatformError:
+    message = (
+        f"This call may cost more than {to_dollars(NANODOLLARS_MAX)} USD, the largest amount that is kept. "
+        "Lower max_tokens or n, or have an administrator look at the model's price."
+    )
+    return PlatformError(Reason.BUDGET_EXCEEDED, message, started=False, headers={"x-should-retry": "false"})
 
 
 def _lost_too_often() -> PlatformError:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from libs.clock import Clock
 from libs.errors import PlatformError
 from libs.telemetry import get_logger
-from services.gateway.domain.ledger.holds import request_of
+from services.gateway.domain.ledger.holds import charged_as, request_of
 from services.gateway.domain.ledger.pricing import used
-from services.gateway.domain.ledger.types import End, Overdue, Progress
+from services.gateway.domain.ledger.types import End, Overdue, Progress, Settlement
 from services.gateway.domain.sent import Sent
 from services.gateway.metrics import LedgerMetrics
 from services.gateway.ports import Leases, Outbox
@@ -19,7 +19,6 @@ from services.gateway.ports.sent import SentCounts
 
 _BATCH = 200
 _TENANTS_AT_ONCE = 200
-_NOTHING = (End.REFUNDED, Progress())
 _log = get_logger("gateway.ledger")
 
 
@@ -114,11 +113,22 @@ class Sweeper:
     async def _end(self, tenant: str, hold: Overdue, sent: Sent | None) -> bool:
         if sent is None:
             # It has never reached a worker, but where a worker is lost too that it had reached.
-            reached = hold.progress.completion_tokens > 0
-            return await self._leases.end(tenant, hold, *((End.EXPIRED, hold.progress) if reached else _NOTHING))
+            return await self._charge(tenant, hold, hold.progress if hold.progress.completion_tokens > 0 else None)
         if sent.running:
             return False  # more may come; it is asked again
         # An engine that counts for itself says only at the end what the prompt was.
         prompt = sent.prompt_tokens or hold.progress.prompt_tokens
         progress = used(hold.meta, prompt, sent.cached_tokens, sent.completion_tokens)
-        return await self._leases.end(tenant, hold, End.EXPIRED, progress)
+        return await self._charge(tenant, hold, progress)
+
+    async def _charge(self, tenant: str, hold: Overdue, progress: Progress | None) -> bool:
+        """Charges what the whole request has used; None = nothing."""
+        charged = charged_as(hold.request_id)
+        if progress is not None and charged == hold.request_id:
+            return await self._leases.end(tenant, hold, End.EXPIRED, progress)
+        if not await self._leases.end(tenant, hold, End.REFUNDED, Progress()):
+            return False
+        if progress is not None:
+            # An earlier gateway was lost too, and its part is charged: that is corrected to the whole.
+            await self._leases.settle([Settlement(tenant, charged, End.SETTLED, progress)])
+        return True

@@ -1,6 +1,6 @@
 import pytest
 
-from services.gateway.domain.ledger.holds import again, for_model, request_of
+from services.gateway.domain.ledger.holds import again, beside, charged_as, for_model, request_of
 from services.gateway.domain.ledger.payable import payable, prompt_estimate, step_of
 from services.gateway.domain.record import CallRecord
 from services.gateway.domain.turns import ChatRequest, Guided, Role, Tool, Turn
@@ -46,3 +46,6 @@ def test_names_of_holds_lead_back_to_their_request():
     names = {again(for_model("r1", model), number) for model in range(3) for number in range(1, 4)}
     assert len(names) == 9
     assert {request_of(name) for name in names | {"r1"}} == {"r1"}
+    for name in names:
+        twice = beside(beside(name, 1), 2)
+        assert (charged_as(twice), charged_as(name), request_of(twice)) == (name, name, "r1")

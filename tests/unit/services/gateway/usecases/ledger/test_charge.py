@@ -281,9 +281,9 @@ def test_a_request_that_was_charged_when_its_gateway_died_is_corrected_to_the_wh
         purse.ended = {"r1": End.EXPIRED}
         async with World([Worker("a")], tmp_path, ledger=purse) as world:
             events = await world.answer(ask(max_tokens=5))
-            assert [held.request_id for held, _ in purse.asks] == ["r1", "r1+1"]
+            assert [held.request_id for held, _ in purse.asks] == ["r1", "r1=1"]
             beside, whole = purse.settled
-            assert (beside.request_id, beside.end) == ("r1+1", End.REFUNDED)
+            assert (beside.request_id, beside.end) == ("r1=1", End.REFUNDED)
             assert (whole.request_id, whole.progress.cost) == ("r1", events[-1].cost)
 
     run(scenario())

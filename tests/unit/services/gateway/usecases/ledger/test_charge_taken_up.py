@@ -6,7 +6,9 @@ import pytest
 from headrace.inference.v1 import inference_pb2 as ipb
 
 from libs.errors import Reason
+from libs.money import NANODOLLARS_MAX
 from libs.testing.loop import run
+from services.gateway.domain.accounts.records import Price
 from services.gateway.domain.ledger.types import End, HoldReply, Outcome
 from services.gateway.usecases.taken_up import TakenUp
 from tests.unit.services.gateway.usecases.ledger.test_charge import Purse, tokens_of
@@ -96,5 +98,35 @@ def test_a_whole_answer_is_charged_when_its_client_leaves_and_not_when_the_gatew
             call.cancel(*words)
             await asyncio.gather(call, return_exceptions=True)
             assert [end.end for end in purse.settled] == [ends]
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("ended", [End.EXPIRED, End.SETTLED])
+def test_what_was_charged_already_is_never_charged_again_beside_it(tmp_path, ended):
+    async def scenario():
+        purse = Purse()
+        purse.ended = {"r1": ended, "r1=1": End.REFUNDED}
+        async with World([Worker("a")], tmp_path, ledger=purse) as world:
+            await world.answer(ask(max_tokens=5))
+            assert [(end.request_id, end.end) for end in purse.settled] == [
+                ("r1=2", End.REFUNDED),
+                ("r1", End.SETTLED),
+            ]
+
+    run(scenario())
+
+
+def test_what_may_cost_more_than_the_store_counts_exactly_is_refused(tmp_path):
+    async def scenario():
+        purse, worker = Purse(), Worker("a", [("refuse", Reason.INTERNAL)] * 9)
+        dear = Price(model="m", input_nanodollars=0, cached_nanodollars=0, output_nanodollars=NANODOLLARS_MAX)
+        async with World([worker], tmp_path, ledger=purse) as world:
+            world.router.window = 2**24
+            world.router.changed.set()
+            await asyncio.sleep(0.1)
+            world.charges.prices.find = lambda *names: dear
+            _, error = await world.failure(ask(max_tokens=2_000_000))
+            assert (error.reason, purse.asks, worker.requests) == (Reason.BUDGET_EXCEEDED, [], [])
 
     run(scenario())

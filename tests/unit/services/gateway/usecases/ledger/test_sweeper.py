@@ -6,6 +6,7 @@ from libs.errors import PlatformError, Reason
 from libs.telemetry.metrics import Registry
 from libs.testing.clock import FakeClock
 from libs.testing.loop import run
+from services.gateway.domain.ledger.holds import beside
 from services.gateway.domain.ledger.types import Overdue, Progress
 from services.gateway.domain.sent import Sent, SentAnswer
 from services.gateway.metrics import LedgerMetrics
@@ -263,3 +264,19 @@ def test_a_tenant_whose_records_cannot_be_read_keeps_no_hold_of_another():
     store = Many(["bad", "good"], broken=["bad"])
     assert swept(store, Workers(), 3.5)
     assert store.looked == ["good"] * 3
+
+
+def test_a_request_whose_second_gateway_is_lost_too_is_charged_once_for_all_that_was_sent():
+    async def scenario():
+        books = Books()
+        workers = Workers(sent={"r1": Sent(10, (20,))})
+        await abandoned(books, used(5))
+        assert await sweeper(books, workers).sweep("acme") == 1
+        assert books.totals.settled == 30
+        await abandoned(books, used(30), beside("r1", 1))
+        workers.answer = Workers(sent={"r1": Sent(10, (50,))}).answer
+        assert await sweeper(books, workers).sweep("acme") == 1
+        assert workers.asked[-1] == ["r1"]
+        assert (books.totals.settled, books.totals.held, books.totals.running) == (60, 0, 0)
+
+    run(scenario())
