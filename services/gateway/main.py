@@ -45,7 +45,7 @@ async def build(settings: GatewaySettings, stack: AsyncExitStack, app: App) -> N
     pipeline = RecordedPipeline(opened.chat, records.recorder)
     keep_ledger(settings, money, opened.sent, stack, app)
     desk = desk_over(accounts.accounts, ValkeySpend(valkey), app.clock)
-    keyed = open_keyed(settings, valkey, pipeline, stack, app)
+    keyed = open_keyed(settings, valkey, pipeline, lambda: money.keeper.lives.open, stack, app)
     ports = Ports(pipeline, accounts.authenticator, app.telemetry.registry, app.clock, desk, keyed, records.reader)
     gateway = compose(settings, ports)
     app.spawn(gateway.watch.run(), "watch")

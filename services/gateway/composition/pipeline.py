@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 from libs.app import App
@@ -43,13 +44,15 @@ def _wait_limits(settings: GatewaySettings) -> WaitLimits:
     return WaitLimits(queue.wait_seconds_max, queue.retry_seconds, bounds)
 
 
-def open_keyed(settings: GatewaySettings, valkey: Valkey, chat: Chat, stack: AsyncExitStack, app: App) -> KeyedChat:
+def open_keyed(
+    settings: GatewaySettings, valkey: Valkey, chat: Chat, may_hold: Callable[[], bool], stack: AsyncExitStack, app: App
+) -> KeyedChat:
     """Answers are finished within the drain's grace, whether their clients are there or not."""
     keep = settings.idempotency
     answers = ValkeyAnswers(valkey, AnswerLimits(keep.lease_seconds, keep.keep_seconds, keep.answer_bytes_max))
     times = LogTimes(lease=keep.lease_seconds, poll=keep.poll_seconds)
     metrics = KeyedMetrics(app.telemetry.registry)
-    keyed = KeyedChat(MakerMeans(chat, answers, app.clock, times), count=metrics.claimed)
+    keyed = KeyedChat(MakerMeans(chat, answers, app.clock, times, may_hold), count=metrics.claimed)
     metrics.read_from(lambda: len(keyed))
     stack.push_async_callback(keyed.close)
     app.on_drain(keyed.drain)

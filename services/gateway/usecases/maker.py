@@ -22,6 +22,11 @@ from services.gateway.usecases.logged_events import failed
 from services.gateway.usecases.taken_up import TakenUp, taken_up
 
 _log = get_logger("gateway.idempotent")
+LOOK_SECONDS = 0.05
+# What keeps a gateway from going on with an answer, and not the next one that tries.
+_PASSING = frozenset(
+    {Reason.STORE_UNAVAILABLE, Reason.ROUTER_UNAVAILABLE, Reason.NO_WORKER, Reason.OVERLOADED, Reason.DRAINING}
+)
 
 
 class Chat(Protocol):
@@ -56,12 +61,13 @@ class KeyedCall:
 
 @dataclass(frozen=True, slots=True)
 class MakerMeans:
-    """What every maker works with."""
+    """What every maker works with. `may_hold`: whether the ledger is open."""
 
     chat: Chat
     answers: Answers
     clock: Clock
     times: LogTimes
+    may_hold: Callable[[], bool] = lambda: True
 
 
 class Maker:
@@ -77,7 +83,7 @@ class Maker:
         self._owner = owner
         self._part = part
         self._task: asyncio.Task[None] | None = None
-        self._lost = self._whole = False
+        self._lost = self._whole = self._under_way = False
         slot = call.keyed.slot
         self._log = LogWriter(means.answers, means.clock, means.times, slot, owner, lost=self._on_lost)
         self._log.start(claimed.generation, len(part))
@@ -114,6 +120,8 @@ class Maker:
     async def _make(self) -> None:
         if any(type(event) is Ended for batch in self._part[-1:] for event in batch):
             return await self._only_the_mark()
+        if self._part:
+            await self._ledger_opens()
         call = self._call
         part = taken_up(event for batch in self._part for event in batch)
         batches = self._means.chat.chat(
@@ -125,15 +133,21 @@ class Maker:
             part=part,
             lost=lambda: self._lost,
         )
-        settled = False
         async with aclosing(batches):
             async for batch in batches:
-                if not settled:
-                    settled = True
+                if not self._under_way:
+                    self._under_way = True
                     self._go_on() if not batch else self._begin()
                 if batch:
                     await self._pass_on(batch)
         return None
+
+    async def _ledger_opens(self) -> None:
+        """Waits for it, a lease's time at most: who takes up what its own last life had begun has just started."""
+        clock = self._means.clock
+        until = min(clock.monotonic() + self._means.times.lease, self._call.deadline)
+        while not self._means.may_hold() and clock.monotonic() < until:
+            await clock.sleep(LOOK_SECONDS)
 
     def _go_on(self) -> None:
         for batch in self._part:
@@ -160,10 +174,16 @@ class Maker:
         self.feed.put(batch)
 
     async def _break(self, error: PlatformError, told: BaseException) -> None:
-        """Ends an answer that is not whole: one that has begun is broken, else its key is free again."""
+        """Ends an answer that is not whole: one that has begun is broken, else its key is free again.
+
+        One that was only to be gone on with is left as it is where that may work the next time: its lease ends, and
+        whoever asks then takes it up.
+        """
         if self._whole:
             return
-        if self._log.began and not self._lost:
+        if self._part and not self._under_way and error.reason in _PASSING:
+            await self._log.close()
+        elif self._log.began and not self._lost:
             await self._log.finish([failed(error)], State.BROKEN)
         elif not self._lost:
             await self._release()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
-from libs.errors import Reason
+from libs.errors import PlatformError, Reason
 from libs.testing.loop import run
 from services.gateway.domain.turns import Guided, Sampling
 from tests.unit.services.gateway.usecases.city import PACE, about, breaks, city, read, started
@@ -67,6 +69,83 @@ def test_an_owner_that_dies_before_the_first_token_is_followed_from_the_beginnin
             events, answer = await c.two.answer("r2")
             assert whole(events)
             assert (answer.answer_id, started(events).replayed, c.runs()) == ("r1", True, ["r1"])
+
+    run(scenario())
+
+
+class Away:
+    """A pipeline that refuses `times` calls before it has begun them."""
+
+    def __init__(self, chat, reason, times):
+        self.chat_of, self.reason, self.times = chat, reason, times
+
+    def chat(self, *args, **more):
+        return self._refuse() if self.times else self.chat_of.chat(*args, **more)
+
+    async def _refuse(self):
+        self.times -= 1
+        raise PlatformError(self.reason, "away", started=False)
+        yield []
+
+
+async def half(c):
+    """What the client of a gateway that died had, once the lease of its answer is over."""
+    first = asyncio.create_task(breaks(await c.one.open("r1")))
+    await asyncio.sleep(2.5 * PACE)
+    await c.one.die()
+    had, _ = await first
+    await asyncio.sleep(6)
+    return tokens(had)
+
+
+def test_a_gateway_that_has_just_started_waits_for_the_ledger_before_it_goes_on(tmp_path):
+    async def scenario():
+        async with city(tmp_path, pace=PACE) as c:
+            had = await half(c)
+            opens_at = c.world.clock.monotonic() + 3
+            asked = []
+
+            def may_hold():
+                return c.world.clock.monotonic() >= opens_at
+
+            def chat(*args, **more):
+                asked.append(may_hold())
+                return c.world.pipeline.chat(*args, **more)
+
+            c.two.keyed.means = replace(c.two.keyed.means, may_hold=may_hold, chat=SimpleNamespace(chat=chat))
+            events, _ = await c.two.answer("r2")
+            assert whole(events)
+            assert tokens(events)[: len(had)] == had
+            assert (asked, c.runs()) == ([True], ["r1"])
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("reason", [Reason.STORE_UNAVAILABLE, Reason.ROUTER_UNAVAILABLE, Reason.OVERLOADED])
+def test_an_answer_that_cannot_be_taken_up_just_then_is_left_for_the_next_try(tmp_path, reason):
+    async def scenario():
+        async with city(tmp_path, pace=PACE) as c:
+            had = await half(c)
+            c.two.keyed.means = replace(c.two.keyed.means, chat=Away(c.world.pipeline, reason, 1))
+            _, error = await breaks(await c.two.open("r2"))
+            assert error.reason is reason
+            events, answer = await c.two.answer("r3")
+            assert whole(events)
+            assert tokens(events)[: len(had)] == had
+            assert (answer.answer_id, c.runs()) == ("r1", ["r1"])
+
+    run(scenario())
+
+
+def test_an_answer_that_may_never_be_taken_up_is_made_anew_by_the_next(tmp_path):
+    async def scenario():
+        async with city(tmp_path, pace=PACE) as c:
+            await half(c)
+            c.two.keyed.means = replace(c.two.keyed.means, chat=Away(c.world.pipeline, Reason.PRICE_UNKNOWN, 1))
+            _, error = await breaks(await c.two.open("r2"))
+            assert error.reason is Reason.PRICE_UNKNOWN
+            events, answer = await c.two.answer("r3")
+            assert (whole(events), answer.replayed, len(c.runs())) == (True, False, 2)
 
     run(scenario())
 
