@@ -114,7 +114,7 @@ def _budget(refusal: Refusal, whose: str) -> PlatformError:
     elif refusal.kind == "held":
         message = (
             f"The budget of {whose} ({limit} USD, {refusal.duration}) is held by calls that are running. What they do "
-            "not use is free again when they end."
+            "not use is free again when they end: send the request again then, or lower max_tokens."
         )
     else:
         if refusal.duration == "total" and refusal.scope[:1] != "s":
