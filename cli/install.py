@@ -19,8 +19,7 @@ def install(layout: Layout) -> str:
     when it was made now, else "". Raises CliError where the directory cannot be written.
     """
     try:
-        layout.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        layout.run.mkdir(exist_ok=True, mode=0o700)
+        make_directories(layout)
         if not layout.token_file.exists():
             write_private(layout.token_file, secrets.token_hex(32))
         # Without its record a key file is worthless, and the other way round: both are made anew together.
@@ -32,6 +31,13 @@ def install(layout: Layout) -> str:
         fix = "give a directory you can write with --state-dir"
         raise CliError(f"{layout.root} cannot be set up: {problem}", fix) from problem
     return key
+
+
+def make_directories(layout: Layout) -> None:
+    """Makes those that tell of calls for their owner alone; the state directory stays as it is where it is there."""
+    layout.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for directory in (layout.run, layout.logs):
+        directory.mkdir(exist_ok=True, mode=0o700)
 
 
 def admin_key(layout: Layout) -> str:

@@ -11,7 +11,7 @@ from typing import TextIO
 
 from cli.config import Config
 from cli.errors import CliError
-from cli.install import install
+from cli.install import install, make_directories
 from cli.layout import Layout
 from cli.model.bundled import ensure_bundled_model
 from cli.plan import plan
@@ -52,7 +52,7 @@ async def running_platform(config: Config, onlooker: Onlooker) -> AsyncIterator[
 def claimed(layout: Layout) -> Iterator[None]:
     """Makes this process the only supervisor of the state directory; raises CliError where there is one."""
     refuse_second(layout)
-    layout.run.mkdir(parents=True, exist_ok=True)
+    make_directories(layout)
     with layout.lock_file.open("w") as lock:
         _lock(lock, layout)
         yield

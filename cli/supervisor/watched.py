@@ -179,7 +179,7 @@ class Watched:
 
 def _open_log(path: Path) -> TextIO:
     """Appends; a file that has grown past the limit moves aside first, once."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     if path.exists() and path.stat().st_size > LOG_BYTES_MAX:
         path.replace(path.with_suffix(".log.1"))
     return path.open("a", encoding="utf-8", buffering=1)
