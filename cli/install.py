@@ -18,8 +18,8 @@ def install(layout: Layout) -> str:
     """Makes what is missing: state directory, internal token, pepper, keys file, admin key. Returns the admin key
     when it was made now, else "". Raises CliError where the directory cannot be written.
     """
+    make_directories(layout)
     try:
-        make_directories(layout)
         if not layout.token_file.exists():
             write_private(layout.token_file, secrets.token_hex(32))
         # Without its record a key file is worthless, and the other way round: both are made anew together.
@@ -28,16 +28,25 @@ def install(layout: Layout) -> str:
         key = create_key(layout.keys_file, layout.pepper_file, ADMIN_TENANT, "admin", role=Role.ADMIN)
         write_private(layout.admin_key_file, key)
     except OSError as problem:
-        fix = "give a directory you can write with --state-dir"
-        raise CliError(f"{layout.root} cannot be set up: {problem}", fix) from problem
+        raise _unwritable(layout, problem) from problem
     return key
 
 
 def make_directories(layout: Layout) -> None:
-    """Makes those that tell of calls for their owner alone; the state directory stays as it is where it is there."""
-    layout.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-    for directory in (layout.run, layout.logs):
-        directory.mkdir(exist_ok=True, mode=0o700)
+    """Makes those that tell of calls for their owner alone; the state directory stays as it is where it is there.
+
+    Raises CliError where they cannot be made.
+    """
+    try:
+        layout.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for directory in (layout.run, layout.logs):
+            directory.mkdir(exist_ok=True, mode=0o700)
+    except OSError as problem:
+        raise _unwritable(layout, problem) from problem
+
+
+def _unwritable(layout: Layout, problem: OSError) -> CliError:
+    return CliError(f"{layout.root} cannot be set up: {problem}", "give a directory you can write with --state-dir")
 
 
 def admin_key(layout: Layout) -> str:

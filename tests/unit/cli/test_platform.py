@@ -5,6 +5,7 @@ import stat
 import pytest
 
 from cli.errors import CliError
+from cli.install import make_directories
 from cli.layout import Layout
 from cli.platform import claimed
 
@@ -29,3 +30,10 @@ def test_there_is_one_at_a_time(tmp_path):
     layout = Layout(tmp_path)
     with claimed(layout), pytest.raises(CliError), claimed(layout):
         pass
+
+
+def test_a_state_directory_that_cannot_be_made_is_said_with_a_way_on(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(CliError) as caught:
+        make_directories(Layout(tmp_path / "file" / "state"))
+    assert "--state-dir" in caught.value.fix
