@@ -68,8 +68,8 @@ def check_budget(budget: Budget) -> None:
     except DurationError as problem:
         raise invalid("duration", str(problem)) from None
     _check_whole(budget.limit_nanodollars, "budget", 0, NANODOLLARS_MAX)
-    if budget.soft_nanodollars is not None:
-        _check_whole(budget.soft_nanodollars, "soft budget", 0, budget.limit_nanodollars)
+    if budget.soft_nanodollars is not None and not _is_whole(budget.soft_nanodollars, 0, budget.limit_nanodollars):
+        raise invalid("soft budget", "must be from 0 to the budget it belongs to")
     _check_time(budget.anchor_at, "anchor_at")
 
 
@@ -119,9 +119,13 @@ def _check_optional(value: int | None, field: str, lowest: int, highest: int) ->
 
 
 def _check_whole(value: int, field: str, lowest: int, highest: int) -> None:
-    # `type`, because True is an int, too.
-    if type(value) is not int or not lowest <= value <= highest:
+    if not _is_whole(value, lowest, highest):
         raise invalid(field, f"must be a whole number from {lowest} to {highest}")
+
+
+def _is_whole(value: int, lowest: int, highest: int) -> bool:
+    # `type`, because True is an int, too.
+    return type(value) is int and lowest <= value <= highest
 
 
 def _check_time(value: float, field: str) -> None:

@@ -100,10 +100,10 @@ def test_a_change_counts_only_on_what_it_saw(with_store):
     async def scenario(store):
         first = await put(store, Tenant(id=fresh()))
         second = msgspec.structs.replace(first, name="second")
-        async with conflict("Read it again"):
+        async with conflict("exists already"):
             await put(store, second)
         await put(store, second, before=first)
-        async with conflict():
+        async with conflict("Read it again"):
             await put(store, msgspec.structs.replace(first, name="third"), before=first)
         async with conflict():
             await drop(store, first)

@@ -33,9 +33,9 @@ def test_a_tenant_and_a_user_are_what_was_said():
 def test_what_is_there_cannot_be_made_again():
     async def scenario(world):
         await world.populate()
-        with refused(Reason.CONFLICT):
+        with refused(Reason.CONFLICT, "exists already"):
             await world.tenants.create("acme", TenantSpec(name="theirs"), ROOT)
-        with refused(Reason.CONFLICT):
+        with refused(Reason.CONFLICT, "exists already"):
             await world.users.create("acme", "ada", UserSpec(role=Role.ADMIN), ROOT)
         assert (await world.users.get("acme", "ada")).role is Role.MEMBER
 
