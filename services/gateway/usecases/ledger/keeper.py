@@ -207,8 +207,12 @@ class LedgerKeeper:
         self._on_told(ended.ask.tenant)
         ended.at = now
         self._recent.append(ended)
-        while self._recent and now - self._recent[0].at > self._limits.sure:
+        while self._recent and not self._may_be_lost(self._recent[0]):
             self._recent.popleft()
+
+    def _may_be_lost(self, ended: _Ended) -> bool:
+        """Whether the store may forget it: it was told when its life was nearly over, however long ago that is."""
+        return ended.at >= self.lives.sure_until - self._limits.sure
 
     async def _declare_ended(self, ended: _Ended) -> None:
         try:
@@ -220,8 +224,7 @@ class LedgerKeeper:
 
     async def _declare(self, life: str) -> None:
         """Declares running holds, and the ends that a store may have lost; see Lives."""
-        now = self._clock.monotonic()
-        recent = [ended for ended in self._recent if now - ended.at <= self._limits.sure]
+        recent = [ended for ended in self._recent if self._may_be_lost(ended)]
         lives = list(self._live.values())
         for at in range(0, len(lives), _BATCH):
             await _all([self._declare_live(life, live) for live in lives[at : at + _BATCH]])
@@ -235,6 +238,9 @@ class LedgerKeeper:
             )
         for ended in recent:
             self._end(ended)
+        # Before anything is held: what they leave of their holds is free, and others have been given it.
+        for at in range(0, len(recent), _BATCH):
+            await self._tell(recent[at : at + _BATCH])
         if self._live or recent:
             _log.info("ledger declared anew", life=life, running=len(self._live), ended=len(recent))
 

@@ -37,6 +37,8 @@ class Lives:
         self._beat_seconds = min(BEAT_SECONDS_MAX, gap_seconds / 3)
         self._life = ""
         self._heard_at = self._contact_since = self._opened_at = clock.monotonic()
+        # The store was surely in the life that is followed until here.
+        self.sure_until = self._heard_at
 
     @property
     def open(self) -> bool:
@@ -77,8 +79,10 @@ class Lives:
             await self._clock.sleep(self._beat_seconds if self._life else LOOK_SECONDS)
 
     async def _look(self) -> None:
+        asked_at = self._clock.monotonic()
         life, _ = await self._beat(self._life)
         if life == self._life:
+            self.sure_until = asked_at
             return
         self._life = ""
         await self._declare(life)

@@ -188,6 +188,54 @@ def test_a_store_that_lost_its_last_second_is_told_of_running_holds_and_recent_e
     run(scenario())
 
 
+@pytest.mark.parametrize("away", [0.0, 60.0])
+def test_what_a_store_lost_is_told_again_however_long_it_was_away(away):
+    async def scenario():
+        books = Books(budget=200)
+        async with books.keeper() as keeper:
+            before = books.store.snapshot()
+            await keeper.hold(ask("short", 100), nothing)
+            keeper.settle(ask("short", 100), settled("short", tokens=20))
+            await settle_down()
+            books.store.down, life = True, keeper.lives.name()
+            await asyncio.sleep(away)
+            books.store.restart(before)
+            books.store.down = False
+            settle = books.store.settle
+
+            async def slowly(settlements):
+                await asyncio.sleep(0.5)
+                return await settle(settlements)
+
+            books.store.settle = slowly
+            await opens_after(keeper, life)
+            # At once: what it left of its hold may be held.
+            assert (books.totals.settled, books.totals.held) == (30, 0)
+
+    run(scenario())
+
+
+def test_an_end_that_is_surely_kept_is_not_told_again():
+    async def scenario():
+        books = Books(budget=200)
+        async with books.keeper() as keeper:
+            before = books.store.snapshot()
+            await keeper.hold(ask("short", 100), nothing)
+            keeper.settle(ask("short", 100), settled("short", tokens=20))
+            await asyncio.sleep(5)
+            life = keeper.lives.name()
+            books.store.restart(before)
+            await opens_after(keeper, life)
+            assert "t" not in books.store.dump("acme")
+
+    run(scenario())
+
+
+async def opens_after(keeper, life):
+    while not keeper.lives.open or keeper.lives.name() == life:
+        await asyncio.sleep(0.01)
+
+
 def test_an_extension_that_the_store_has_lost_is_declared_with_its_hold():
     async def scenario():
         books = Books()
