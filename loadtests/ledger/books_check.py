@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
-from loadtests.ledger.world import LENGTHS_US
 from services.gateway.domain.ledger.books import Books
 from services.gateway.domain.ledger.hold_record import HELD, OPEN
 from services.gateway.domain.ledger.types import End, HoldReply, OutboxEntry
@@ -51,7 +50,7 @@ class BooksCheck:
         refusal = reply.refusal
         if refusal is None or refusal.kind not in ("budget", "held"):
             return
-        used = sum(_used_at(books, refusal.scope, refusal.duration, reply.at_us))
+        used = _used_at(books, refusal.scope, refusal.duration, reply.at_us)
         _require(used + asked > int(refusal.limit), f"{refusal} was false: {used} used, {asked} asked")
 
     def _count(self, entry: OutboxEntry) -> None:
@@ -128,14 +127,16 @@ def _add(held: Counter[Place], scope: str, starts: dict[str, int], amount: int) 
         held[scope, duration, start] += amount
 
 
-def _used_at(books: Books, scope: str, duration: str, now: int) -> Iterator[int]:
-    """Settled and held in the scope's life, or in its window that is not over yet."""
+def _used_at(books: Books, scope: str, duration: str, now: int) -> int:
+    """Settled and held in the scope's life, or in its window at `now`: a refusal has not saved the one it looked at."""
     state = books.states.get(scope)
-    kept = state.windows.get(duration) if state else None
-    if state and duration == "total":
-        yield from (state.settled, state.held)
-    elif kept and now < kept.present.start + LENGTHS_US[duration]:
-        yield from (kept.present.settled, kept.present.held)
+    if state is None:
+        return 0
+    if duration == "total":
+        return state.settled + state.held
+    budget = next(budget for budget in books.limits[scope].b if budget.duration == duration)
+    window = state.copy().roll(budget, now)
+    return window.settled + window.held
 
 
 def _used(books: Books) -> Iterator[tuple[Place, int]]:

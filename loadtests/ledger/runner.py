@@ -56,8 +56,6 @@ class Episode:
     def _connect(self, pipe: Pipe) -> None:
         self._pipe = pipe
         self._store = ValkeyLedger(pipe, TIMES, self._library)
-        # A life is named by the time at which it began.
-        self.world.now += 1
         pipe.now(("SET", CLOCK, self.world.now))
         (self.world.life,) = pipe.run([self._store.hello()])
 

@@ -20,7 +20,7 @@ end
 
 local function this_life()
   if not life then
-    life = string.format('%.0f', now_us())
+    life = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
   end
   return life
 end

@@ -188,7 +188,7 @@ local function beat(keys, args)
   redis.call('HSET', census, args[1], args[2] .. ' ' .. text(now))
   local told, entries = {this_life()}, redis.call('HGETALL', census)
   for at = 1, #entries, 2 do
-    local declared, seen = string.match(entries[at + 1], '(%d*) (%d+)')
+    local declared, seen = string.match(entries[at + 1], '(%x*) (%d+)')
     if now - tonumber(seen) > tonumber(args[3]) then
       redis.call('HDEL', census, entries[at])
     elseif entries[at] ~= args[1] then

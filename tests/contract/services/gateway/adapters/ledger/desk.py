@@ -193,7 +193,6 @@ class ValkeyDesk(Desk):
         self.close()
         self.server.kill()
         self.server.start()
-        self.now += 1
         self._connect()
 
     def close(self):
