@@ -19,7 +19,8 @@ estimates and are extended; answers that the budget cut are counted.
 
 `--lose-last-second`: instead the store's machine is lost, again and again. The store is killed, and what it wrote in
 the last 0.2 to 2 seconds is cut off its append-only file: holds, charges and outbox entries that it had acknowledged.
-All checks stay the same: gateways declare anew what they hold and what has ended.
+Gateways declare anew what they hold and what has ended. All checks stay the same, but that settled + held may be past
+the budget for the seconds in which they declare: nothing more is held then.
 """
 
 from __future__ import annotations

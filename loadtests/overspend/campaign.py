@@ -169,7 +169,7 @@ class Campaign:
         blows = self._plan(rng)
         found.killed = [" and ".join(blow.names) for blow in blows]
         callers = Spenders(self._stack.rest_ports, account.secret, BODIES[self._shape], rng, self._callers)
-        watcher = Watcher(valkey, account.tenant, account.scope, found.budget)
+        watcher = Watcher(valkey, account.tenant, account.scope, found.budget, self.chaos.declaring)
         watching = asyncio.create_task(watcher.run())
         striking = asyncio.create_task(self.chaos.strike(blows))
         try:

@@ -18,6 +18,8 @@ APART_SECONDS = 3.0
 STORE = "valkey"
 _NOTED_EVERY_SECONDS = 0.05
 _NOTED = 200
+# The store's start, and its gateways' wait for each other.
+_DECLARING_SECONDS = 6.0
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ class Chaos:
     killed: Counter[str] = field(default_factory=Counter)
     lost_bytes: int = 0
     _last: float = float("-inf")
+    _lost_at: float = float("-inf")
     # (monotonic seconds, file, bytes) of the store's log.
     _log: deque[tuple[float, Path, int]] = field(default_factory=lambda: deque(maxlen=_NOTED))
 
@@ -76,6 +79,10 @@ class Chaos:
                 await asyncio.sleep(min(left, _NOTED_EVERY_SECONDS))
             self._kill(blow)
             self._last = time.monotonic()
+
+    def declaring(self) -> bool:
+        """Whether the store may just be told of what it has lost."""
+        return time.monotonic() < self._lost_at + _DECLARING_SECONDS
 
     def _kill(self, blow: Blow) -> None:
         at = time.monotonic()
@@ -110,3 +117,4 @@ class Chaos:
             raise RuntimeError(f"the store's log was not watched for long enough to lose its end: {path}")
         self.lost_bytes += path.stat().st_size - kept[-1]
         os.truncate(path, kept[-1])
+        self._lost_at = time.monotonic()
