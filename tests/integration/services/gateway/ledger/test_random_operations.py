@@ -31,6 +31,7 @@ MISTAKES = {
 }
 
 
+@pytest.mark.slow
 def test_store_and_model_agree_on_12000_operations_one_by_one():
     tally = run(Plan(12_000, seed=1, batch=1, crashes_per_episode=0))
     assert sum(tally.operations.values()) >= 12_000
@@ -40,6 +41,7 @@ def test_store_and_model_agree_on_12000_operations_one_by_one():
     )
 
 
+@pytest.mark.slow
 def test_store_and_model_agree_on_8000_operations_with_the_store_killed_among_them():
     tally = run(Plan(8_000, seed=2, batch=10, crashes_per_episode=3))
     assert sum(tally.operations.values()) >= 8_000
