@@ -87,10 +87,9 @@ class ChatPipeline:
                             await call.make_room(batch)
                         events = call.events(batch)
                         if call.cut or call.whole:
-                            events += call.finish_cut() if call.cut else await _rest(call, stream)
-                            events.append(call.end())
+                            last = await _last(call, stream, events)
                             failure = ""
-                            yield events
+                            yield last
                             return
                         if events:
                             yield events
@@ -137,6 +136,12 @@ def _failure(error: PlatformError | asyncio.CancelledError, call: Call) -> str:
         return error.reason.value
     # A client that leaves cancels without a word. Whoever says why is the gateway, whose grace is over.
     return (Reason.DRAINING if any(error.args) else Reason.CANCELLED).value
+
+
+async def _last(call: Call, stream: Stream[GenerateResponse], events: list[Event]) -> list[Event]:
+    """The end of an answer that is whole, or cut where no more could be held."""
+    rest = call.finish_cut() if call.cut else await _rest(call, stream)
+    return [*events, *rest, call.end()]
 
 
 async def _rest(call: Call, stream: Stream[GenerateResponse]) -> list[Event]:
