@@ -78,9 +78,7 @@ class ChatPipeline:
                     yield [call.end()]
                     return
             while True:
-                stream = await call.start()
-                if write is not None:
-                    stream.tap(lane(call.run, write))
+                stream = await _start(call, write)
                 try:
                     while batch := await stream.next_batch():
                         if call.lacks_room(batch):
@@ -136,6 +134,14 @@ def _failure(error: PlatformError | asyncio.CancelledError, call: Call) -> str:
         return error.reason.value
     # A client that leaves cancels without a word. Whoever says why is the gateway, whose grace is over.
     return (Reason.DRAINING if any(error.args) else Reason.CANCELLED).value
+
+
+async def _start(call: Call, write: Write | None) -> Stream[GenerateResponse]:
+    """The stream of the next attempt, whose plain deltas `write` is given."""
+    stream = await call.start()
+    if write is not None:
+        stream.tap(lane(call.run, write))
+    return stream
 
 
 async def _last(call: Call, stream: Stream[GenerateResponse], events: list[Event]) -> list[Event]:
