@@ -3,6 +3,9 @@
 import asyncio
 from contextlib import asynccontextmanager
 
+import pytest
+
+from libs.errors import PlatformError
 from libs.telemetry.metrics import Registry
 from libs.testing.clock import FakeClock
 from services.gateway.adapters.ledger.memory import MemoryLedger
@@ -60,3 +63,17 @@ class Books:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def nothing():
+    return Progress()
+
+
+async def refused(awaitable):
+    with pytest.raises(PlatformError) as caught:
+        await awaitable
+    return caught.value
+
+
+async def settle_down():
+    await asyncio.sleep(0.5)
