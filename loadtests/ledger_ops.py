@@ -1,6 +1,6 @@
 """Random hold, extend, settle, refund, expire and reserve on the model and a real store, which is killed among them.
 
-`python -m loadtests.ledger_ops --operations 1000000 --seed 1` prints one line of JSON; it exits 1 on a violation. Two
+`python -m loadtests.ledger_ops --operations 1000000 --seed 1` prints JSON; it exits 1 on a violation. Two
 kinds of episodes: one client whose every reply and whose books are compared with the model, the store killed while
 operations are under way; and windows of 48 concurrent operations, for each of which an order must explain all replies.
 """
@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import sys
 import time
 from random import Random
 from typing import Any
 
 from libs.testing.valkey import ValkeyProcess
+from loadtests.common.report import emit
 from loadtests.ledger.books_check import ViolationError
 from loadtests.ledger.campaign import Plan, run
 from loadtests.ledger.concurrent import Concurrent
@@ -83,9 +83,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--crashes", type=int, default=1, help="kills of the store per episode of 500 operations")
     parser.add_argument("--batch", type=int, default=20, help="operations in one write, after which all is compared")
+    parser.add_argument("--out")
     args = parser.parse_args()
     result = measure(args.operations, args.seed, args.crashes, args.batch)
-    print(json.dumps(result))
+    emit("ledger_ops", result, args.out)
     sys.exit(result["violations"])
 
 

@@ -1,20 +1,19 @@
 """Microseconds that the store itself needs for each of the ledger's functions, by the number of scopes.
 
-`python -m loadtests.ledger.speed` prints one line of JSON: the median and the least of the rounds, from the store's own
+`python -m loadtests.ledger.speed` prints the median and the least of the rounds, from the store's own
 count of the time in each command (INFO commandstats), client and network apart.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable, Coroutine
-from statistics import median
 from typing import Any
 
 import msgspec
 
 from libs.testing.valkey import ValkeyProcess
+from loadtests.common.report import emit, median
 from loadtests.ledger.pipe import Pipe
 from services.gateway.adapters.ledger.library import LEDGER, prefix_of
 from services.gateway.adapters.ledger.store import LeaseTimes, ValkeyLedger
@@ -82,8 +81,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--calls", type=int, default=1_000)
+    parser.add_argument("--out")
     args = parser.parse_args()
-    print(json.dumps(measure(args.rounds, args.calls)))
+    emit("ledger_speed", {"microseconds": measure(args.rounds, args.calls)}, args.out)
 
 
 if __name__ == "__main__":
