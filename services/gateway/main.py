@@ -46,7 +46,8 @@ async def build(settings: GatewaySettings, stack: AsyncExitStack, app: App) -> N
     keep_ledger(settings, money, opened.sent, stack, app)
     desk = desk_over(accounts.accounts, ValkeySpend(valkey), app.clock)
     keyed = open_keyed(settings, valkey, pipeline, lambda: money.keeper.lives.open, stack, app)
-    ports = Ports(pipeline, accounts.authenticator, app.telemetry.registry, app.clock, desk, keyed, records.reader)
+    door, registry, lives = accounts.authenticator, app.telemetry.registry, money.keeper.lives
+    ports = Ports(pipeline, door, registry, app.clock, desk, keyed, records.reader, ready=lambda: lives.begun)
     gateway = compose(settings, ports)
     app.spawn(gateway.watch.run(), "watch")
     await _open_rest(settings, gateway, stack, app)

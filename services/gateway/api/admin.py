@@ -29,11 +29,15 @@ def admin_app(
     created: int,
     version: str,
     extend: Iterable[Callable[[FastAPI], None]] = (),
+    ready: Callable[[], bool] = lambda: True,
 ) -> FastAPI:
-    """The application. `created` is the gateway's start in Unix seconds; `extend` adds further routes."""
+    """The application. `created` is the gateway's start in Unix seconds; `extend` adds further routes.
+
+    `ready`: what else must be so before a call can be served.
+    """
     app = FastAPI(title="Headrace gateway", version=version, docs_url=None, redoc_url=None)
     _add_models(app, pipeline, authenticator, created)
-    _add_health(app, pipeline, registry)
+    _add_health(app, pipeline, registry, ready)
     for add in extend:
         add(app)
     app.add_exception_handler(PlatformError, _platform_error)
@@ -70,19 +74,20 @@ def _add_models(app: FastAPI, pipeline: Pipeline, authenticator: Authenticator, 
     app.add_api_route("/v1/models/{name:path}", get_model, methods=_READS)
 
 
-def _add_health(app: FastAPI, pipeline: Pipeline, registry: Registry) -> None:
+def _add_health(app: FastAPI, pipeline: Pipeline, registry: Registry, ready: Callable[[], bool]) -> None:
     async def healthz() -> dict[str, str]:
         """200 while the process lives."""
         return {"status": "ok"}
 
     async def readyz() -> Response:
         """200 when a token can be generated."""
-        if pipeline.ready():
+        if pipeline.ready() and ready():
             return Response(b'{"status":"ready"}', media_type="application/json")
         return _reply(
             PlatformError(
                 Reason.NO_WORKER,
-                "Not ready: no router, no worker that can answer, or no tokenizer yet. `headrace status` shows which.",
+                "Not ready: no router, no worker that can answer, no tokenizer yet, or no store that takes holds. "
+                "`headrace status` shows which.",
                 retry_after_seconds=1.0,
             )
         )

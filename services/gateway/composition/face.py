@@ -44,6 +44,8 @@ class Ports:
     desk: Desk | None = None
     keyed: KeyedPipeline | None = None
     records: RecordReader | None = None
+    # Beyond the pipeline: the ledger has begun to take holds.
+    ready: Callable[[], bool] = lambda: True
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,10 @@ def compose(settings: GatewaySettings, ports: Ports) -> Gateway:
     extend = [] if ports.desk is None else account_routes(ports.desk, door, log)
     if ports.records is not None:
         extend.append(partial(add_request_routes, reader=ports.records, door=door, clock=clock))
-    admin = admin_app(pipeline, door, ports.registry, created=int(clock.unix()), version=version(), extend=extend)
+    created = int(clock.unix())
+    admin = admin_app(
+        pipeline, door, ports.registry, created=created, version=version(), extend=extend, ready=ports.ready
+    )
     grpc = GrpcChat(pipeline, door, clock, metrics, bounds, limits.timeout_seconds, keyed=keyed)
     accounts = [] if ports.desk is None else GrpcAccounts(ports.desk, door, clock, metrics).handlers()
     return Gateway(Rest(chat, admin, metrics, clock), [grpc.handler(), *accounts], watch)

@@ -37,6 +37,8 @@ class Lives:
         self._beat_seconds = min(BEAT_SECONDS_MAX, gap_seconds / 3)
         self._life = ""
         self._heard_at = self._contact_since = self._opened_at = clock.monotonic()
+        # Holds could be made at some time: a gateway that has just begun waits for it before it is ready.
+        self.begun = False
         # The store was surely in the life that is followed until here.
         self.sure_until = self._heard_at
 
@@ -95,7 +97,7 @@ class Lives:
             if not waits_for or self._clock.monotonic() >= until:
                 break
             await self._clock.sleep(LOOK_SECONDS)
-        self._life, self._opened_at = life, self._clock.monotonic()
+        self._life, self._opened_at, self.begun = life, self._clock.monotonic(), True
         _log.info("ledger open", life=life, not_heard_of=waits_for)
 
     async def _beat(self, declared: str) -> tuple[str, dict[str, str]]:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 
+import httpx
 import pytest
 
 from libs.errors import PlatformError, Reason
-from libs.testing.loop import run_real
+from libs.telemetry.metrics import Registry
+from libs.testing.loop import run, run_real
+from services.gateway.api.admin import admin_app
+from services.gateway.api.ports import Anonymous
 from services.gateway.api.testing import ScriptedPipeline, public_face
 from services.gateway.domain.models import ModelInfo
 
@@ -63,6 +67,17 @@ def test_not_ready_is_503_with_the_reason(wire):
     reply = fetch(wire, "/readyz", pipeline=ScriptedPipeline(is_ready=False))
     assert (reply.status, reply.json["error"]["code"]) == (503, "no_worker")
     assert reply.headers["retry-after"] == "1"
+
+
+def test_a_gateway_whose_ledger_takes_no_holds_yet_is_not_ready():
+    async def scenario():
+        app = admin_app(ScriptedPipeline(), Anonymous(), Registry(), created=1, version="0", ready=lambda: False)
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+            return await client.get("/readyz")
+
+    reply = run(scenario())
+    assert (reply.status_code, "store" in reply.text) == (503, True)
 
 
 @pytest.mark.parametrize(

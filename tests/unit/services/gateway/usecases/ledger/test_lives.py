@@ -173,6 +173,24 @@ def test_a_gateway_that_begins_in_another_life_waits_for_those_that_must_declare
     run(scenario())
 
 
+def test_a_gateway_has_begun_once_it_could_hold_and_whatever_comes_later():
+    async def scenario():
+        books = Books()
+        books.store.down = True
+        async with books.keeper(opened=False) as keeper:
+            await asyncio.sleep(2)
+            assert not keeper.lives.begun
+            books.store.down = False
+            await asyncio.sleep(1)
+            assert keeper.lives.begun
+            books.store.restart()
+            books.store.down = True
+            await asyncio.sleep(2)
+            assert (keeper.lives.begun, keeper.lives.open) == (True, True)
+
+    run(scenario())
+
+
 def test_a_gateway_that_is_gone_is_waited_for_three_seconds():
     async def scenario():
         books = Books()
