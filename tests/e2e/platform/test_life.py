@@ -86,7 +86,7 @@ def test_an_unknown_key_of_a_service_shows_as_failed_with_its_words(platform, wa
     gateway = wait_until(lambda: platform.failed("gateway"), "the gateway to be given up", 60)
     assert gateway["restarts"] == 0
     assert "limts" in "\n".join(gateway["log_tail"])
-    assert "refuses its settings" in platform.output
+    wait_until(lambda: "refuses its settings" in platform.output, "its words on the terminal", 10)
     doctor = platform.run("doctor")
     assert "limts" in doctor.stdout
     platform.interrupt()
