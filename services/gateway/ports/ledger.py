@@ -63,7 +63,10 @@ class Holds(Protocol):
         ...
 
     async def extend(self, life: str, ask: Ask, amount: int, tokens: int, progress: Progress) -> Outcome:
-        """Holds more (0 = nothing), renews the lease, reports progress."""
+        """Holds more (0 = nothing), renews the lease, reports progress.
+
+        The one that does more when it is repeated: what is then held in vain is free again when the call ends.
+        """
         ...
 
     async def settle(self, settlements: Sequence[Settlement]) -> Sequence[Outcome | None]:
