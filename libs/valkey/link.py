@@ -1,7 +1,7 @@
 """One connection to the store, as a pipeline without end: what is asked in one event-loop tick leaves in one write.
 
-redis-py's asyncio pipeline costs some 100 µs of CPU for a single command and 13 µs for each of 64; hiredis on a bare
-protocol 9 and 1.5 (`python -m loadtests.store_client`). Every paid call asks the store twice.
+Every paid call asks the store twice, and a pipeline of redis-py's asyncio client costs two to three times the CPU of this
+(`python -m loadtests.store_client`; docs/decisions/0007-store-client.md).
 """
 
 from __future__ import annotations
