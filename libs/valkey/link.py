@@ -1,6 +1,6 @@
 """One connection to the store, as a pipeline without end: what is asked in one event-loop tick leaves in one write.
 
-Every paid call asks the store twice, and a pipeline of redis-py's asyncio client costs two to three times the CPU of this
+Every paid call asks the store twice, and a pipeline of redis-py's asyncio client costs two to three times the CPU
 (`python -m loadtests.store_client`; docs/decisions/0007-store-client.md).
 """
 
