@@ -97,6 +97,21 @@ local function load_scopes(prefix, names)
   return scopes
 end
 
+-- The list of scopes grows with every session tree, whose states are forgotten by themselves: each one that comes looks
+-- at two others, so that the list stays about as long as there are scopes.
+local function list_scope(prefix, scope)
+  local list = prefix .. ':scopes'
+  if scope.session then
+    for _, name in ipairs(redis.call('SRANDMEMBER', list, 2)) do
+      if redis.call('EXISTS', prefix .. ':' .. name) == 0 then
+        redis.call('SREM', list, name)
+      end
+    end
+  end
+  redis.call('SADD', list, scope.name)
+  scope.fresh = nil
+end
+
 local function save_scope(prefix, scope)
   local packed = cmsgpack.pack(scope.st)
   redis.call('HSET', scope.key, 'st', packed)
@@ -105,8 +120,7 @@ local function save_scope(prefix, scope)
     redis.call('PEXPIRE', scope.key, SESSION_MS)
   end
   if scope.fresh then
-    redis.call('SADD', prefix .. ':scopes', scope.name)
-    scope.fresh = nil
+    list_scope(prefix, scope)
   end
 end
 
