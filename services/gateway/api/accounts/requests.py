@@ -85,7 +85,7 @@ class TenantChange(Given):
     reservations_max_usd: Dollars | None = Field(
         default=None, description="What jobs may reserve in all; null = no such bound"
     )
-    priority: StrictInt = Field(default=0, description="Orders waiting calls; higher goes first")
+    priority: StrictInt = Field(default=0, description="Orders waiting calls, -8 to 8; each step doubles a share")
 
     def spec(self) -> TenantSpec:
         """What was said."""

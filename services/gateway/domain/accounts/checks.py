@@ -9,8 +9,9 @@ from libs.money import NANODOLLARS_MAX
 from services.gateway.domain.accounts.durations import DurationError, seconds_of
 from services.gateway.domain.accounts.ids import check_id, check_model
 from services.gateway.domain.accounts.records import Budget, Key, Limits, Price, Record, RecordPolicy, Tenant
+from services.gateway.domain.fair_queue import PRIORITY_MAX
 
-# Rates are kept as microseconds per request or token; beyond this a token would take less than one.
+# A minute of units x microseconds must stay below 2^53, where the store counts exactly (docs/ledger.md).
 RATE_MAX = 150_000_000
 PARALLEL_MAX = 1_000_000
 BUDGETS_MAX = 8
@@ -19,7 +20,6 @@ TAGS_MAX = 16
 TAG_NAME_CHARS_MAX = 64
 TAG_VALUE_CHARS_MAX = 256
 NAME_CHARS_MAX = 128
-PRIORITY_MAX = 100
 RETENTION_DAYS_MAX = 3650
 # 1 January 3000: what is later is milliseconds by mistake.
 TIME_MAX = 32_503_680_000.0

@@ -13,13 +13,13 @@ from services.gateway.domain.accounts.checks import (
     BUDGETS_MAX,
     MODELS_MAX,
     PARALLEL_MAX,
-    PRIORITY_MAX,
     RATE_MAX,
     RETENTION_DAYS_MAX,
     TAGS_MAX,
     check_record,
 )
 from services.gateway.domain.accounts.records import Budget, Key, Limits, Price, RecordPolicy, Tenant, User
+from services.gateway.domain.fair_queue import PRIORITY_MAX
 
 KEY = Key(tenant="acme", id="key_1", hmac="h")
 PRICE = Price(model="small", input_nanodollars=0, cached_nanodollars=0, output_nanodollars=NANODOLLARS_MAX)
