@@ -58,7 +58,8 @@ class Ended:
     queued_ms: float = 0.0
     # Nano-dollars that the customer pays.
     cost: int = 0
-    # Why the answer was cut short of its max_tokens, "" = it was not: "budget", or "store_unavailable".
+    # Why the answer was cut short of its max_tokens, "" = it was not: "budget",
+    # "access_ended" (key, user or tenant blocked, deleted or expired), or "store_unavailable".
     truncated: str = ""
 
 

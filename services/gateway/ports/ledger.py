@@ -29,10 +29,9 @@ class Ledger(Protocol):
         """
         ...
 
-    async def extend(self, ask: Ask, amount: int, tokens: int, progress: Progress) -> bool:
-        """Holds more for a running call and renews its lease; False when that would pass a limit.
-
-        Raises STORE_UNAVAILABLE.
+    async def extend(self, ask: Ask, amount: int, tokens: int, progress: Progress) -> Outcome:
+        """Holds more for a running call and renews its lease: OK, NO when that would pass a limit, OFF when its key,
+        user or tenant is blocked, deleted or expired, ENDED when its hold has ended. Raises STORE_UNAVAILABLE.
         """
         ...
 

@@ -110,17 +110,17 @@ class TenantLedger:
         hold = self.books.hold(request_id, now)
         if hold is None or hold.state != HELD:
             return Outcome.UNKNOWN if hold is None else Outcome.ENDED
-        granted = amount == 0 or self._may_grow(hold, amount, tokens, now)
+        outcome = self._may_grow(hold, amount, tokens, now) if amount else Outcome.OK
         self._renew(request_id, hold, progress, now + lease_us)
-        return Outcome.OK if granted else Outcome.NO
+        return outcome
 
-    def _may_grow(self, hold: Hold, amount: int, tokens: int, now: int) -> bool:
+    def _may_grow(self, hold: Hold, amount: int, tokens: int, now: int) -> Outcome:
         scopes = self.books.load(hold.scopes)
         windows = _windows_to_grow(hold, scopes, now)
-        if not may_grow(hold, scopes, amount, windows, now):
-            return False
-        self._grow(hold, scopes, windows, amount, tokens, now)
-        return True
+        outcome = may_grow(hold, scopes, amount, windows, now)
+        if outcome is Outcome.OK:
+            self._grow(hold, scopes, windows, amount, tokens, now)
+        return outcome
 
     def _grow(
         self, hold: Hold, scopes: Sequence[Scope], windows: list[Starts], amount: int, tokens: int, now: int

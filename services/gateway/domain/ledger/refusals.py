@@ -8,7 +8,7 @@ from typing import NamedTuple
 from services.gateway.domain.ledger.buckets import Bucket, wait_us
 from services.gateway.domain.ledger.hold_record import Hold
 from services.gateway.domain.ledger.scopes import Scope, Starts, least_room, request_budget
-from services.gateway.domain.ledger.types import Refusal
+from services.gateway.domain.ledger.types import Outcome, Refusal
 from services.gateway.domain.ledger.windows import BudgetLimit
 
 NEVER = -1
@@ -96,12 +96,15 @@ def reservation_refusal(scopes: Sequence[Scope], amount: int, now: int) -> Refus
     return None
 
 
-def may_grow(hold: Hold, scopes: Sequence[Scope], amount: int, windows: Sequence[Starts], now: int) -> bool:
-    """Whether a running call may hold `amount` more. Minutes do not matter: a running answer is not cut for them."""
+def may_grow(hold: Hold, scopes: Sequence[Scope], amount: int, windows: Sequence[Starts], now: int) -> Outcome:
+    """Whether a running call may hold `amount` more: OK, NO or OFF.
+
+    Minutes do not matter: a running answer is not cut for them.
+    """
     if any(scope.closed(now) for scope in scopes):
-        return False
+        return Outcome.OFF
     most = request_budget(scopes)
     if most is not None and hold.amount + amount > most:
-        return False
+        return Outcome.NO
     room = least_room(scopes, now, windows)
-    return room is None or room >= amount
+    return Outcome.OK if room is None or room >= amount else Outcome.NO

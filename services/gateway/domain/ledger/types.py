@@ -83,11 +83,13 @@ class Outcome(StrEnum):
     """What the store says to a call of one of its functions.
 
     `LIFE`: it was asked in the name of an earlier life of the store, and has done nothing. `NO`: a limit says so.
+    `OFF`: a scope of a running call is blocked, deleted or expired, so that it may not hold more.
     `ENDED`: the hold is over. `UNKNOWN`: there is no such hold.
     """
 
     OK = "ok"
     NO = "no"
+    OFF = "off"
     ENDED = "ended"
     UNKNOWN = "unknown"
     LIFE = "life"

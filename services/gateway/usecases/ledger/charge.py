@@ -191,7 +191,7 @@ class Charge:
         until = clock.monotonic() + (UNDECIDED_SECONDS if must else 0.0)
         while True:
             try:
-                granted = await self._charges.ledger.extend(ask, more(ask.meta, tokens), tokens, self.progress())
+                outcome = await self._charges.ledger.extend(ask, more(ask.meta, tokens), tokens, self.progress())
             except PlatformError:
                 if clock.monotonic() < until:
                     await clock.sleep(_RETRY_SECONDS)
@@ -199,9 +199,11 @@ class Charge:
                 if must:
                     self.truncated = "store_unavailable"
                 return False
-            if granted:
+            if outcome is Outcome.OK:
                 self.room += tokens
-            return granted
+            elif must and outcome is Outcome.OFF:
+                self.truncated = "access_ended"
+            return outcome is Outcome.OK
 
     def cost(self) -> int:
         """What the customer pays for the call as its record stands."""

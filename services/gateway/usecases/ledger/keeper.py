@@ -108,20 +108,20 @@ class LedgerKeeper:
         self._live[ask.request_id] = _Live(ask, reply.at_us, progress, self._clock.monotonic())
         return reply
 
-    async def extend(self, ask: Ask, amount: int, tokens: int, progress: Progress) -> bool:
+    async def extend(self, ask: Ask, amount: int, tokens: int, progress: Progress) -> Outcome:
         """See ports.Ledger."""
         live = self._live.get(ask.request_id)
         if live is None or live.ended:
-            return False
+            return Outcome.ENDED
         outcome = await self._holds.extend(self.lives.name(), live.ask, amount, tokens, progress)
         if outcome is Outcome.OK:
             live.ask = replace(live.ask, amount=live.ask.amount + amount, tokens=live.ask.tokens + tokens)
             live.renewed_at = self._clock.monotonic()
-            return True
+            return outcome
         self._note(live, outcome)
         if outcome in (Outcome.LIFE, Outcome.UNKNOWN):
             self.lives.name()  # raises: it is being declared again
-        return False
+        return outcome
 
     def settle(self, ask: Ask, settlement: Settlement) -> None:
         """See ports.Ledger."""

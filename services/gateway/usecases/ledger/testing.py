@@ -27,10 +27,10 @@ class NullLedger:
         del progress
         return HoldReply(Outcome.OK, amount=ask.amount, tokens=ask.tokens)
 
-    async def extend(self, ask: Ask, amount: int, tokens: int, progress: Progress) -> bool:
+    async def extend(self, ask: Ask, amount: int, tokens: int, progress: Progress) -> Outcome:
         """See ports.Ledger."""
         del ask, amount, tokens, progress
-        return True
+        return Outcome.OK
 
     def settle(self, ask: Ask, settlement: Settlement) -> None:
         """See ports.Ledger."""

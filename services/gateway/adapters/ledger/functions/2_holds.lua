@@ -194,20 +194,21 @@ local function grow(prefix, rec, scopes, amount, tokens, now)
   rec.a, rec.t = rec.a + amount, rec.t + tokens
 end
 
+-- 'ok', 'no' where a limit says so, 'off' where a scope is closed.
 local function may_grow(rec, scopes, amount, now)
   local request_budget
   for _, scope in ipairs(scopes) do
     local lim = scope.lim
     if not lim or lim.off or (lim.exp and now >= lim.exp) then
-      return false
+      return 'off'
     end
     request_budget = lim.req and math.min(request_budget or lim.req, lim.req) or request_budget
   end
   if request_budget and rec.a + amount > request_budget then
-    return false
+    return 'no'
   end
   local room = least_room(scopes, now, windows_to_grow(rec, scopes, now))
-  return not room or room >= amount
+  return (not room or room >= amount) and 'ok' or 'no'
 end
 
 -- Reports may arrive out of order: the one with more of the answer is the later one.
@@ -230,18 +231,18 @@ local function extend(keys, args)
   elseif rec.s ~= 'held' then
     return reply('ended', rec.s)
   end
-  local amount, granted = tonumber(args[3]), true
+  local amount, granted = tonumber(args[3]), 'ok'
   if amount > 0 then
     local scopes = load_scopes(prefix, rec.sc)
     granted = may_grow(rec, scopes, amount, now)
-    if granted then
+    if granted == 'ok' then
       grow(prefix, rec, scopes, amount, tonumber(args[4]), now)
     end
   end
   report(rec, args, 6)
   rec.l = now + tonumber(args[5])
   keep_hold(prefix, id, rec)
-  return reply(granted and 'ok' or 'no')
+  return reply(granted)
 end
 
 -- args: id, state (settled or refunded), platform, progress x 5

@@ -140,7 +140,7 @@ def test_a_scope_that_is_off_holds_nothing_and_extends_nothing(desk, why):
     desk.held("r1", 5)
     desk.limit("u:ada", off=why)
     assert desk.refused("r2", 1) == Refusal("off", "u:ada", why, -1)
-    assert desk.extend("r1", 1) is Outcome.NO
+    assert desk.extend("r1", 1) is Outcome.OFF
     assert desk.settle("r1", used(5)) is Outcome.OK
 
 
@@ -149,7 +149,7 @@ def test_a_scope_ends_when_it_expires(desk):
     desk.held("r1", 1)
     desk.pass_time(5)
     assert desk.refused("r2", 1) == Refusal("off", "k:1", "expired", -1)
-    assert desk.extend("r1", 1) is Outcome.NO
+    assert desk.extend("r1", 1) is Outcome.OFF
 
 
 def test_a_scope_that_nobody_has_made_holds_nothing(desk):

@@ -23,6 +23,7 @@ class Purse(NullLedger):
         super().__init__(keep=True)
         self.left, self.away = left, away
         self.asks, self.extensions = [], []
+        self.off = False
         self.ended = {}
 
     async def hold(self, ask, progress):
@@ -37,10 +38,12 @@ class Purse(NullLedger):
             self.away -= 1
             raise PlatformError(Reason.STORE_UNAVAILABLE, "away", started=False)
         self.extensions.append((tokens, progress.completion_tokens))
+        if self.off:
+            return Outcome.OFF
         if tokens > self.left:
-            return False
+            return Outcome.NO
         self.left -= tokens
-        return True
+        return Outcome.OK
 
 
 def tokens_of(events):
@@ -163,6 +166,18 @@ def test_all_choices_of_a_cut_answer_end(tmp_path):
                 event.response.choice for event in events if type(event) is Delta and event.response.finish
             ) == [0, 1, 2]
             assert tokens_of(events) <= 512
+
+    run(scenario())
+
+
+def test_an_answer_whose_key_was_taken_back_says_so_and_not_that_its_budget_is_spent(tmp_path):
+    async def scenario():
+        purse = Purse()
+        purse.off = True
+        async with World([Worker("a")], tmp_path, ledger=purse) as world:
+            events = await world.answer(ask(max_tokens=3000))
+            assert (tokens_of(events), events[-1].truncated) == (512, "access_ended")
+            assert finish_of(events) == [ipb.FINISH_REASON_LENGTH]
 
     run(scenario())
 

@@ -175,8 +175,8 @@ def test_an_extension_past_the_budget_is_refused_and_the_hold_stays():
         books = Books(budget=120)
         async with books.keeper() as keeper:
             await keeper.hold(ask(amount=100), nothing)
-            assert not await keeper.extend(ask(), 50, 50, used(1))
-            assert await keeper.extend(ask(), 20, 20, used(1))
+            assert await keeper.extend(ask(), 50, 50, used(1)) is Outcome.NO
+            assert await keeper.extend(ask(), 20, 20, used(1)) is Outcome.OK
             assert books.totals.held == 120
 
     run(scenario())

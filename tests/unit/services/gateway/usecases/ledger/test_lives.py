@@ -6,6 +6,7 @@ import pytest
 
 from libs.errors import PlatformError, Reason
 from libs.testing.loop import run
+from services.gateway.domain.ledger.types import Outcome
 from tests.unit.services.gateway.usecases.ledger.ledgers import (
     Books,
     ask,
@@ -93,7 +94,7 @@ def test_an_extension_that_the_store_has_lost_is_declared_with_its_hold():
         async with books.keeper() as keeper:
             await keeper.hold(ask(), nothing)
             before = books.store.snapshot()
-            assert await keeper.extend(ask(), 50, 50, used(1))
+            assert await keeper.extend(ask(), 50, 50, used(1)) is Outcome.OK
             books.store.restart(before)
             assert books.totals.held == 100
             await asyncio.sleep(5)
