@@ -43,7 +43,9 @@ class LedgerMetrics:
         self._ends = registry.counter("headrace_gateway_holds_ended_total", "Holds that ended.", EndLabels)
         # Answers that ended before their max_tokens because no more could be held.
         self._truncated = registry.counter(
-            "headrace_gateway_truncated_total", "Answers cut short by a budget, a key taken back, or an unreachable store.", NoLabels
+            "headrace_gateway_truncated_total",
+            "Answers cut short by a budget, a key taken back, or an unreachable store.",
+            NoLabels,
         )
         self._running = registry.gauge("headrace_gateway_holds_running", "Holds of running calls.", NoLabels)
         # More than a few for longer than a moment: the store does not take what calls cost.
