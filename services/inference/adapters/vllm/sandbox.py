@@ -96,9 +96,15 @@ def _serve_and_exit(peer: socket.socket, prepare: Callable[[], Compile], seconds
 
 
 def _close_others(keep: int) -> None:
-    """Closes what was inherited: a listening socket here would keep the worker's port taken after its death."""
-    os.closerange(3, keep)
-    os.closerange(keep + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+    """Closes what was inherited: a listening socket here would keep the worker's port taken after its death.
+
+    By name and not up to the limit of open files: that limit may be infinite, and lower than what is open.
+    """
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - a pseudo directory, in a process that shall do little
+        descriptor = int(name)
+        if descriptor > 2 and descriptor != keep:
+            with contextlib.suppress(OSError):  # the one that listed the directory
+                os.close(descriptor)
 
 
 def _try_out(compile_: Compile, kind: str, text: str, seconds: float) -> str | None:
