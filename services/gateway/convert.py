@@ -8,6 +8,7 @@ from headrace.common.v1 import turns_pb2
 from headrace.inference.v1 import inference_pb2
 from headrace.router.v1 import router_pb2
 
+from libs.block_hash import block_hashes, packed
 from services.gateway.domain import turns
 from services.gateway.domain.models import Capabilities, ModelInfo
 from services.gateway.domain.plan import Candidate, PlaceQuery, Plan
@@ -39,13 +40,24 @@ def place_request(query: PlaceQuery) -> router_pb2.PlaceRequest:
         affinity_key=query.affinity_key,
         prompt_tokens=query.prompt_tokens,
         exclude_workers=query.exclude_workers,
+        root_session=query.root_session,
+        blocks=_blocks(query),
     )
+
+
+def _blocks(query: PlaceQuery) -> bytes:
+    if query.prompt is None or not query.block_tokens:
+        return b""
+    return packed(block_hashes(query.prompt, query.block_tokens, query.cache_salt))
 
 
 def plan(response: router_pb2.PlaceResponse) -> Plan:
     """The router's answer."""
-    candidates = [Candidate(c.worker, c.address, c.boot_id, c.model_digest, c.reason) for c in response.candidates]
-    return Plan(candidates, response.binding_version, response.binding_uncertain)
+    candidates = [
+        Candidate(c.worker, c.address, c.boot_id, c.model_digest, c.reason, c.cached_tokens, c.cost)
+        for c in response.candidates
+    ]
+    return Plan(candidates, response.binding_version, response.binding_uncertain, response.predicted)
 
 
 def model_info(model: router_pb2.Model) -> ModelInfo:
@@ -62,6 +74,8 @@ def model_info(model: router_pb2.Model) -> ModelInfo:
         template_tools=description.template_tools,
         capabilities=capabilities(description.capabilities),
         addresses=tuple(model.addresses),
+        block_tokens=description.capacity.block_tokens if description.capabilities.kv_events else 0,
+        routed=model.routed,
     )
 
 

@@ -28,7 +28,11 @@ class Capabilities:
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """A name that clients may use. `pool` names are aliases of `model`; addresses are those of live workers."""
+    """A name that clients may use. `pool` names are aliases of `model`; addresses are those of live workers.
+
+    `block_tokens` is the size of a KV block, 0 when the engine tells nothing of its cache. `routed`: the router is to
+    be asked which model stands for this name.
+    """
 
     name: str
     model: str
@@ -40,3 +44,5 @@ class ModelInfo:
     template_tools: bool = False
     capabilities: Capabilities = field(default_factory=Capabilities)
     addresses: tuple[str, ...] = ()
+    block_tokens: int = 0
+    routed: bool = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from services.gateway.domain.attempts import PastAttempt
+from services.gateway.domain.route import Route
 from services.gateway.domain.turns import ChatRequest, Principal
 
 
@@ -45,6 +46,8 @@ class CallRecord:
     # Per choice "stop", "length", "tool_calls" or "content_filter"; "" = it has none.
     finishes: tuple[str, ...] = ()
     error: str = ""
+    # How model and worker were found; None = it was refused before.
+    route: Route | None = None
     # Who asked for what, for observers that keep an account of it: never for logs, spans or metrics.
     principal: Principal | None = None
     request: ChatRequest | None = None

@@ -15,6 +15,7 @@ from services.gateway.domain.plan import PlaceQuery
 from services.gateway.domain.record import CallRecord
 from services.gateway.domain.sessions import affinity_key
 from services.gateway.domain.turns import ChatRequest, Principal
+from services.gateway.domain.work import Work
 from services.gateway.events import Delta, Ended, Event, Started
 from services.gateway.ports import Catalog, Metadata
 from services.gateway.usecases.attempts import Means, Run
@@ -127,7 +128,7 @@ class Call:
         await self.charge.open(self._request, self._principal, work)
         if self._held is not None:
             self._held(self.charge.standing)
-        self.run.use(work, self._query(work.info.name, work.info.model_digest, work.prompt_tokens))
+        self.run.use(work, self._query(work))
         self.run.allow(self.charge.room, self.charge.low)
 
     def _used_now(self) -> tuple[int, int, int]:
@@ -149,11 +150,21 @@ class Call:
         total = await self.charge.make_room(self.run.delivered.tokens, needed)
         self.run.allow(total, self.charge.low)
 
-    def _query(self, model: str, digest: str, prompt_tokens: int) -> PlaceQuery:
-        session = self._request.session.explicit
-        affinity = "" if session else affinity_key(self._request, self._principal.tenant)
+    def _query(self, work: Work) -> PlaceQuery:
+        claim, info = self._request.session, work.info
+        affinity = "" if claim.explicit else affinity_key(self._request, self._principal.tenant)
         return PlaceQuery(
-            self.record.request_id, self._principal.tenant, model, digest, prompt_tokens, session, affinity
+            self.record.request_id,
+            self._principal.tenant,
+            info.name,
+            info.model_digest,
+            work.prompt_tokens,
+            claim.explicit,
+            affinity,
+            root_session=claim.root,
+            prompt=work.prompt,
+            block_tokens=info.block_tokens,
+            cache_salt=work.cache_salt,
         )
 
     async def start(self) -> Stream[GenerateResponse]:

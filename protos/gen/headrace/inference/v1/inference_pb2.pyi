@@ -407,7 +407,7 @@ class WatchStateRequest(_message.Message):
     def __init__(self, after_sequence: _Optional[int] = ..., boot_id: _Optional[str] = ...) -> None: ...
 
 class WatchStateResponse(_message.Message):
-    __slots__ = ("boot_id", "sequence", "snapshot", "running", "waiting", "kv_use", "draining", "healthy")
+    __slots__ = ("boot_id", "sequence", "snapshot", "running", "waiting", "kv_use", "draining", "healthy", "stored", "dropped", "cleared", "blocks_held", "queue_ms")
     BOOT_ID_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOT_FIELD_NUMBER: _ClassVar[int]
@@ -416,6 +416,11 @@ class WatchStateResponse(_message.Message):
     KV_USE_FIELD_NUMBER: _ClassVar[int]
     DRAINING_FIELD_NUMBER: _ClassVar[int]
     HEALTHY_FIELD_NUMBER: _ClassVar[int]
+    STORED_FIELD_NUMBER: _ClassVar[int]
+    DROPPED_FIELD_NUMBER: _ClassVar[int]
+    CLEARED_FIELD_NUMBER: _ClassVar[int]
+    BLOCKS_HELD_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_MS_FIELD_NUMBER: _ClassVar[int]
     boot_id: str
     sequence: int
     snapshot: bool
@@ -424,7 +429,12 @@ class WatchStateResponse(_message.Message):
     kv_use: float
     draining: bool
     healthy: bool
-    def __init__(self, boot_id: _Optional[str] = ..., sequence: _Optional[int] = ..., snapshot: _Optional[bool] = ..., running: _Optional[int] = ..., waiting: _Optional[int] = ..., kv_use: _Optional[float] = ..., draining: _Optional[bool] = ..., healthy: _Optional[bool] = ...) -> None: ...
+    stored: bytes
+    dropped: bytes
+    cleared: bool
+    blocks_held: int
+    queue_ms: int
+    def __init__(self, boot_id: _Optional[str] = ..., sequence: _Optional[int] = ..., snapshot: _Optional[bool] = ..., running: _Optional[int] = ..., waiting: _Optional[int] = ..., kv_use: _Optional[float] = ..., draining: _Optional[bool] = ..., healthy: _Optional[bool] = ..., stored: _Optional[bytes] = ..., dropped: _Optional[bytes] = ..., cleared: _Optional[bool] = ..., blocks_held: _Optional[int] = ..., queue_ms: _Optional[int] = ...) -> None: ...
 
 class DrainRequest(_message.Message):
     __slots__ = ("grace_ms", "hand_over")

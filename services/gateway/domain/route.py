@@ -1,0 +1,64 @@
+"""How a call's model and worker were found: the router's decision and what became of it, no word of the prompt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from services.gateway.domain.plan import Candidate
+
+
+@dataclass(slots=True)
+class Choice:
+    """One model that may answer; `reason`, `tier` and `variant` are the router's words (ModelChoice)."""
+
+    model: str
+    reason: str
+    tier: str = ""
+    variant: str = ""
+
+
+@dataclass(slots=True)
+class Decision:
+    """Why a turn got its tier (router's Decision). `small_probability` None = nothing spoke, or nothing was judged.
+
+    `features`: name and pull of what weighed most; > 0 speaks for the large tier. `switch_cost` in nano-dollars.
+    """
+
+    tier: str
+    small_probability: float | None = None
+    unsure: bool = False
+    why: str = ""
+    features: tuple[tuple[str, float], ...] = ()
+    previous_tier: str = ""
+    switch_cost: int = 0
+
+
+@dataclass(slots=True)
+class Skipped:
+    """A worker that was not tried, and why: "breaker-open", "half-open" (another call probes it)."""
+
+    worker: str
+    why: str
+
+
+@dataclass(slots=True)
+class Route:
+    """Of one call. `choices` are models in the order of the plan, `used` the index of the one that answered.
+
+    `candidates` are the workers of the last plan; `predicted` is what the worker tried first was expected to have
+    cached, in tokens, None = nobody could tell. `replayed_from`: the request whose stored answer was given instead.
+    """
+
+    asked: str
+    choices: tuple[Choice, ...] = ()
+    decision: Decision | None = None
+    used: int = 0
+    candidates: tuple[Candidate, ...] = ()
+    skipped: list[Skipped] = field(default_factory=list)
+    predicted: int | None = None
+    replayed_from: str = ""
+
+    @property
+    def choice(self) -> Choice:
+        """The one that is used: without a word of the router, what was asked for."""
+        return self.choices[self.used] if self.choices else Choice(self.asked, "named")
