@@ -14,6 +14,7 @@ import cProfile
 import json
 import logging
 import pstats
+import random
 import statistics
 import time
 from pathlib import Path
@@ -24,6 +25,7 @@ from headrace.router.v1 import router_pb2 as rpb
 
 from libs.clock import SystemClock
 from libs.resilience.retry_budget import RetryBudget
+from libs.rpc.replicas import ReplicatedChannel
 from services.gateway.adapters.router import RpcRouter
 from services.gateway.adapters.workers import Channels, RpcWorkers
 from services.gateway.domain.models import Capabilities, ModelInfo
@@ -139,7 +141,13 @@ def pipeline(channel: ReadyChannel, charges: Charges | None = None) -> ChatPipel
     clock, parts = SystemClock(), ReadyParts()
     workers = RpcWorkers(Channels(lambda _: channel, clock))
     room = WaitingRoom(clock, WaitLimits())
-    means = Means(RpcRouter(channel), workers, RetryBudget(clock.monotonic), RunnerLimits(), room)
+    means = Means(
+        RpcRouter(ReplicatedChannel([channel], clock, random=random.random)),
+        workers,
+        RetryBudget(clock.monotonic),
+        RunnerLimits(),
+        room,
+    )
     preparer = Preparer(parts, CacheSalts(b"pepper"), clock, PrepareLimits())
     return ChatPipeline(
         Services(

@@ -44,6 +44,8 @@ class Layout:
     workers: int = 1
     # All over the same store, router and workers.
     gateways: int = 1
+    # Equal and all active, three at most.
+    routers: int = 1
     gateway_core: str = "0"
     inner_core: str = "0"
     worker_core: str = "0"
@@ -121,7 +123,8 @@ class Stack:
         self.start_store()
         for index in range(layout.workers):
             self.start_worker(index)
-        self._start_router()
+        for index in range(layout.routers):
+            self.start_router(index)
         for index in range(layout.gateways):
             self.start_gateway(index)
         wait_for(lambda: self.ready(*range(layout.gateways)), layout.ready_seconds, "gateways ready")
@@ -143,11 +146,12 @@ class Stack:
     def _store_args(self) -> list[str]:
         return ["--valkey.url", self.valkey_url, "--valkey.op_timeout_ms", str(self.layout.op_timeout_ms)]
 
-    def _start_router(self) -> None:
+    def start_router(self, index: int = 0) -> None:
+        """Starts the router of this index (again)."""
         layout = self.layout
         addresses = json.dumps([f"127.0.0.1:{self.worker_port(index)}" for index in range(layout.workers)])
-        args = ["--rpc.port", str(layout.base_port + 2), "--workers", addresses]
-        self._service("router", layout.inner_core, [*args, *self._store_args(), *layout.router_args])
+        args = ["--rpc.port", str(layout.base_port + 2 + index), "--workers", addresses]
+        self._service(router_name(index), layout.inner_core, [*args, *self._store_args(), *layout.router_args])
 
     def start_gateway(self, index: int = 0, *, module: str = "") -> None:
         """Starts the gateway of this index (again); `module` is another entry point than the layout's."""
@@ -156,6 +160,7 @@ class Stack:
         args = [
             *("--name", name, "--rest.port", str(port), "--grpc.port", str(port + 1)),
             *("--router.address", f"127.0.0.1:{base + 2}"),
+            *("--router.replicas", json.dumps([f"127.0.0.1:{base + 2 + more}" for more in range(1, layout.routers)])),
             *("--router.transport", layout.transport, "--inference.transport", layout.transport),
             *("--keys_file", str(self.directory / "keys.json"), "--pepper_file", str(self.directory / "pepper")),
             *("--prices", PRICES, *self._store_args(), *layout.gateway_args),
@@ -206,6 +211,11 @@ class Stack:
     def engine_pids(self) -> list[int]:
         """Process ids below the workers: the engines."""
         return [pid for name, p in self.processes.items() if name.startswith("inference") for pid in children(p.pid)]
+
+
+def router_name(index: int) -> str:
+    """Name of a router's process."""
+    return f"router-{index}" if index else "router"
 
 
 def gateway_name(index: int) -> str:

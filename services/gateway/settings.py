@@ -59,6 +59,8 @@ class RouterEdgeSettings(SettingsGroup):
     """How the router is reached."""
 
     address: str = "127.0.0.1:8101"
+    # Further replicas, host:port each: all are used, and one that is lost is passed by within a quarter of a second.
+    replicas: tuple[str, ...] = ()
     # "grpc" goes through proxies that know gRPC only; the trunk costs a third of it.
     transport: Transport = "trunk"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from libs.clock import Clock
 from libs.resilience.retry_budget import RetryBudget
 from libs.rpc.api import Channel
 from libs.rpc.dial import dial
+from libs.rpc.replicas import ReplicatedChannel
 from libs.rpc.trunk.gauges import Trunks
 from libs.telemetry.metrics import Registry
 from services.gateway.adapters.catalog import WatchedCatalog
@@ -43,7 +45,7 @@ Dial = Callable[[str, Transport], Channel]
 class PipelineOptions:
     """What the pipeline needs to know of its place; `token` is the internal token, `secret` the install's pepper."""
 
-    router_address: str
+    router_addresses: tuple[str, ...]
     router_transport: Transport
     worker_transport: Transport
     token: str
@@ -85,7 +87,8 @@ async def open_pipeline(
         return dial(address, transport, identity="gateway", token=options.token, trunks=options.trunks)
 
     connect = dialler or by_address
-    to_router = connect(options.router_address, options.router_transport)
+    replicas = [connect(address, options.router_transport) for address in options.router_addresses]
+    to_router = ReplicatedChannel(replicas, clock, random=random.random)
     stack.push_async_callback(to_router.close)
     channels = Channels(lambda address: connect(address, options.worker_transport), clock)
     stack.push_async_callback(channels.close)

@@ -8,8 +8,8 @@ from google.protobuf.descriptor import ServiceDescriptor
 from headrace.router.v1 import router_pb2
 
 from libs.errors import PlatformError, Reason
-from libs.rpc.api import Channel
 from libs.rpc.method import method
+from libs.rpc.replicas import ReplicatedChannel
 from services.gateway import convert
 from services.gateway.domain.plan import PlaceQuery, Plan
 from services.gateway.ports import Metadata
@@ -28,7 +28,7 @@ _EDGE = frozenset(
 class RpcRouter:
     """See ports.Router."""
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: ReplicatedChannel) -> None:
         self._channel = channel
 
     async def choose(self, model: str, session: str, *, timeout: float, metadata: Metadata) -> Sequence[str]:
@@ -40,7 +40,9 @@ class RpcRouter:
             session=session,
         )
         try:
-            response = await self._channel.call(CHOOSE, request, timeout=timeout, metadata=metadata)
+            response = await self._channel.keyed(
+                f"{request.tenant}\0{session}", CHOOSE, request, timeout=timeout, metadata=metadata
+            )
         except PlatformError as error:
             raise as_router_error(error) from error
         return [choice.model for choice in response.choices]
@@ -49,13 +51,18 @@ class RpcRouter:
         """See ports.Router."""
         request = convert.place_request(query)
         try:
-            response = await self._channel.call(PLACE, request, timeout=timeout, metadata=metadata)
+            response = await self._channel.keyed(_key(query), PLACE, request, timeout=timeout, metadata=metadata)
         except PlatformError as error:
             raise as_router_error(error) from error
         return convert.plan(response)
 
     def forget(self, query: PlaceQuery) -> None:
         """See ports.Router; nothing is remembered here."""
+
+
+def _key(query: PlaceQuery) -> str:
+    """Whose replica: a session tree's calls, and calls with the same beginning, meet where their caches are known."""
+    return f"{query.tenant}\0{query.root_session or query.session or query.affinity_key}"
 
 
 def as_router_error(error: PlatformError) -> PlatformError:

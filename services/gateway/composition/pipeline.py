@@ -25,7 +25,7 @@ def pipeline_options(settings: GatewaySettings, secret: bytes) -> PipelineOption
     """What the settings say of the pipeline; `secret` is the install's pepper."""
     sessions = settings.sessions
     return PipelineOptions(
-        router_address=settings.router.address,
+        router_addresses=(settings.router.address, *settings.router.replicas),
         router_transport=settings.router.transport,
         worker_transport=settings.inference.transport,
         token=settings.internal_token(),

@@ -48,7 +48,7 @@ async def place(transport, tmp_path):
             servers.append(server)
         router = Router(workers)
         _, address = await serve(stack, "router", router.handlers())
-        options = PipelineOptions(address, transport, transport, TOKEN, b"pepper", tmp_path)
+        options = PipelineOptions((address,), transport, transport, TOKEN, b"pepper", tmp_path)
         seen = Seen()
         clock = SystemClock()
         opened = await open_pipeline(stack, options, Owners(), null_charges(clock), clock, observers=[seen])

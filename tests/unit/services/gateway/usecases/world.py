@@ -257,7 +257,7 @@ class World:
         self.owners, self.seen = Owners(), Seen()
         self.ledger = ledger or NullLedger(keep=True)
         self.charges = null_charges(self.clock, self.ledger)
-        edges = ("router", "trunk", "trunk")
+        edges = (("router",), "trunk", "trunk")
         self.options = PipelineOptions(*edges, "", b"pepper", tmp_path, margin_seconds=0.1, warm=warm, **options)
         self.dials = []
         self.router_channel = None
