@@ -12,7 +12,9 @@ blocks of a prompt at once, where a chain of cryptographic hashes takes a call f
 from __future__ import annotations
 
 import hashlib
+import struct
 from functools import lru_cache
+from operator import mul
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +38,7 @@ class _Key:
         numbers = np.frombuffer(stream, dtype="<u8").astype(np.uint64) | np.uint64(1)
         self.root, self.step = int(numbers[0]), int(numbers[1])
         self.weights: Hashes = numbers[2:]
+        self.factors: tuple[int, ...] = tuple(self.weights.tolist())
         self._forward = np.empty(0, dtype=np.uint64)
         self._backward = self._forward
 
@@ -68,6 +71,19 @@ def block_hashes(tokens: bytes, block_tokens: int, salt: str, adapter: str = "",
     return _mixed(forward * (start + np.cumsum(contents * backward, dtype=np.uint64)))
 
 
+def block_hash(block: bytes, salt: str, adapter: str = "", parent: int | None = None) -> int:
+    """The hash of one full block, for growing sequences: `block_hashes` of one, without numpy's 15 microseconds a call.
+
+    The length of `block` (packed as above) is the block size. ValueError when it is empty.
+    """
+    if not block:
+        raise ValueError("a block has at least one token, not 0")
+    key = _key(salt, adapter, len(block) // 4)
+    content = _mixed_one(sum(map(mul, struct.unpack(f"<{len(block) // 4}I", block), key.factors)) & _MASK)
+    start = key.root if parent is None else _unmixed(parent)
+    return _mixed_one((key.step * start + content) & _MASK)
+
+
 def packed(hashes: Hashes) -> bytes:
     """As it crosses the wire: 8 bytes each, little-endian."""
     return hashes.astype("<u8", copy=False).tobytes()
@@ -91,6 +107,12 @@ def _mixed(values: Hashes) -> Hashes:
     values = (values ^ (values >> np.uint64(33))) * np.uint64(_MIX_1)
     values = (values ^ (values >> np.uint64(33))) * np.uint64(_MIX_2)
     return values ^ (values >> np.uint64(33))
+
+
+def _mixed_one(value: int) -> int:
+    value = (value ^ value >> 33) * _MIX_1 & _MASK
+    value = (value ^ value >> 33) * _MIX_2 & _MASK
+    return value ^ value >> 33
 
 
 def _unmixed(value: int) -> int:

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.block_hash import block_hashes, packed, unpacked
+from libs.block_hash import block_hash, block_hashes, packed, unpacked
 
 
 def prompt(*tokens):
@@ -22,6 +22,20 @@ def test_going_on_behind_a_parent_is_hashing_the_whole(tokens, size, at):
     parent = int(whole[at - 1]) if at else None
     rest = block_hashes(prompt(*tokens[at * size :]), size, "salt", "adapter", parent)
     assert whole[at:].tolist() == rest.tolist()
+
+
+@given(TOKENS, st.integers(1, 40))
+def test_block_by_block_is_all_at_once(tokens, size):
+    parent, found = None, []
+    for at in range(0, len(tokens) - size + 1, size):
+        parent = block_hash(prompt(*tokens[at : at + size]), "salt", "adapter", parent)
+        found.append(parent)
+    assert found == block_hashes(prompt(*tokens), size, "salt", "adapter").tolist()
+
+
+def test_an_empty_block_is_refused():
+    with pytest.raises(ValueError, match="at least one token"):
+        block_hash(b"", "s")
 
 
 @given(TOKENS, TOKENS, st.integers(1, 5))
