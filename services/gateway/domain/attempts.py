@@ -68,13 +68,17 @@ class Caps:
 
 @dataclass(slots=True)
 class PastAttempt:
-    """One attempt that is over: where it ran, how it ended, and the error's reason."""
+    """One attempt that is over: where it ran, how it ended, and the error's reason.
+
+    `first_token_ms` is from its opening to its first delta; None = it gave none.
+    """
 
     worker: str
     address: str
     boot_id: str
     outcome: Outcome
     reason: str = ""
+    first_token_ms: float | None = None
 
 
 class Attempts:

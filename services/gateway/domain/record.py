@@ -22,7 +22,10 @@ class CallRecord:
     placed_at: float = 0.0
     first_delta_at: float = 0.0
     ended_at: float = 0.0
+    # Of the last attempt: its worker, the worker's life, and the time from its opening to its first delta.
     worker: str = ""
+    boot_id: str = ""
+    first_token_ms: float | None = None
     placed_by: str = ""
     attempts: int = 0
     past: list[PastAttempt] = field(default_factory=list)

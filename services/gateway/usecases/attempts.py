@@ -46,8 +46,9 @@ class Run:
     """The attempts of one call. The caller reads the streams; this decides where they come from and what they mean."""
 
     __slots__ = (
-        "_allowance", "_candidates", "_deadline", "_has_turn", "_last", "_means", "_metadata", "_priority", "_query",
-        "attempts", "candidate", "delivered", "epoch", "queued_seconds", "resumes", "sent", "stale", "work",
+        "_allowance", "_candidates", "_deadline", "_has_turn", "_last", "_means", "_metadata", "_opened_at",
+        "_priority", "_query", "attempts", "candidate", "delivered", "epoch", "first_token_ms", "queued_seconds",
+        "resumes", "sent", "stale", "work",
     )  # fmt: skip
 
     def __init__(self, means: Means, *, deadline: Deadline, metadata: Metadata, priority: int = 0) -> None:
@@ -74,6 +75,9 @@ class Run:
         self.delivered: Delivered
         self.candidate: Candidate | None = None
         self.epoch = -1
+        # The attempt in progress: its opening (`Clock.monotonic`), and how long its first delta took; None = none yet.
+        self._opened_at = 0.0
+        self.first_token_ms: float | None = None
         self._last: PlatformError | None = None
         self.resumes = 0
         self.stale = 0
@@ -113,6 +117,7 @@ class Run:
         timeout = self._deadline.left()
         self.epoch += 1
         self.candidate = candidate
+        self._opened_at, self.first_token_ms = self._deadline.clock.monotonic(), None
         self.delivered.begin(self.epoch)
         attempt = self._attempt()
         return self._means.workers.generate(candidate, self.work, attempt, timeout=timeout, metadata=self._metadata)
@@ -128,6 +133,8 @@ class Run:
 
     def accept(self, batch: Iterable[GenerateResponse]) -> list[GenerateResponse]:
         """The deltas of a batch that are to be sent. Raises INTERNAL when one does not continue the stream."""
+        if self.first_token_ms is None:
+            self.first_token_ms = (self._deadline.clock.monotonic() - self._opened_at) * 1000
         if self._has_turn:
             self._has_turn = False
             self._means.room.served(self._query.request_id)
@@ -155,8 +162,8 @@ class Run:
     def _remember(self, outcome: Outcome, error: PlatformError) -> None:
         candidate = self.candidate
         if candidate is not None:
-            past = PastAttempt(candidate.worker, candidate.address, candidate.boot_id, outcome, error.reason)
-            self.attempts.add(past)
+            where = candidate.worker, candidate.address, candidate.boot_id
+            self.attempts.add(PastAttempt(*where, outcome, error.reason, self.first_token_ms))
         if outcome is not Outcome.FINAL:
             self._candidates.failed()
 

@@ -262,6 +262,7 @@ class Call:
         record.reproducible = not (run.resumes and self._request.sampling.seed is not None)
         if run.candidate is not None:
             record.worker, record.placed_by = run.candidate.worker, run.candidate.reason
+            record.boot_id, record.first_token_ms = run.candidate.boot_id, run.first_token_ms
         if run.epoch >= 0:
             self._note_tokens()
 
