@@ -177,7 +177,7 @@ class InferenceApi:
     async def watch_state(
         self, request: pb.WatchStateRequest, responder: Responder[pb.WatchStateResponse], _info: CallInfo
     ) -> None:
-        """The present state, then every one, until the caller leaves."""
+        """The present state with all cached blocks, then every one with what has changed, until the caller leaves."""
         ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         def end() -> None:
@@ -192,10 +192,10 @@ class InferenceApi:
 
         board, boot_id = self._of.board, self._of.card.boot_id
         responder.on_cancel(end)
-        if request.boot_id != boot_id or request.after_sequence != board.state.sequence:
-            tell(board.state, snapshot=True)
-        leave = board.watch(tell, end)
+        first, leave = board.watch(tell, end, after=request.after_sequence if request.boot_id == boot_id else None)
         try:
+            if first is not None:
+                tell(first, snapshot=True)
             await ended
         finally:
             leave()
@@ -225,4 +225,9 @@ class InferenceApi:
             kv_use=state.kv_use,
             draining=state.draining,
             healthy=state.healthy,
+            stored=state.blocks.stored,
+            dropped=state.blocks.dropped,
+            cleared=state.blocks.cleared,
+            blocks_held=state.blocks_held,
+            queue_ms=state.queue_ms,
         )

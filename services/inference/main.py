@@ -16,6 +16,7 @@ from libs.settings import load
 from libs.telemetry import get_logger
 from services.inference.adapters.engines import MessageSide, TokenSide, build_engine, model_card
 from services.inference.api import InferenceApi, Served
+from services.inference.domain.cached_blocks import CachedBlocks
 from services.inference.domain.model import Capabilities, Capacity
 from services.inference.metrics import InferenceMetrics
 from services.inference.settings import InferenceSettings
@@ -48,6 +49,7 @@ def compose(
     *,
     clock: Clock,
     boot_id: str,
+    blocks: CachedBlocks,
     observers: tuple[CallObserver, ...] = (),
 ) -> Worker:
     """A worker over an engine that has started."""
@@ -56,7 +58,7 @@ def compose(
     kept = settings.sent
     activity = Activity(SentLog(clock, entries_max=kept.entries_max, seconds=kept.seconds), observers)
     beat, stall = settings.state_beat_ms / 1000, settings.engine.stall_seconds
-    board = StateBoard(side.engine.load, activity, clock, beat_seconds=beat, stall_seconds=stall)
+    board = StateBoard(side.engine.load, activity, clock, blocks, beat_seconds=beat, stall_seconds=stall)
     drain = Drain(activity)
     if isinstance(side, MessageSide):
         relay = RelayMessages(side.engine, card, can, activity, clock)
@@ -79,15 +81,18 @@ async def build(settings: InferenceSettings, stack: AsyncExitStack, app: App) ->
         # A worker without its engine is of no use; its supervisor starts another one.
         app.fail(f"the engine has died: {why}")
 
-    side = build_engine(settings, app.clock, on_death)
+    blocks = CachedBlocks(settings.kv_events.blocks_max)
+    side = build_engine(settings, app.clock, on_death, blocks if settings.kv_events.enabled else None)
     stack.push_async_callback(side.engine.close)
     started = await side.engine.start()
     if isinstance(side, TokenSide):
         await warm_up(side.engine, settings.engine.start_seconds)
     metrics = InferenceMetrics(app.telemetry.registry)
-    worker = compose(settings, side, started, clock=app.clock, boot_id=ids.boot_id(), observers=(metrics,))
+    boot_id = ids.boot_id()
+    worker = compose(settings, side, started, clock=app.clock, boot_id=boot_id, blocks=blocks, observers=(metrics,))
     workers.append(worker)
     metrics.read_load(side.engine.load, lambda: worker.board.healthy)
+    metrics.read_blocks(lambda: len(blocks), lambda: blocks.left_out)
     server = RpcServer(
         "inference",
         worker.api.handlers(),

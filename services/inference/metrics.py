@@ -24,6 +24,12 @@ class KindLabels(NamedTuple):
     kind: str
 
 
+class BlockLabels(NamedTuple):
+    """`state` is "told" (to watchers) or "left_out" (beyond kv_events.blocks_max, since the start)."""
+
+    state: str
+
+
 class StateLabels(NamedTuple):
     """`state` is "running" or "waiting"."""
 
@@ -46,6 +52,9 @@ class InferenceMetrics:
         )
         self._requests = registry.gauge("headrace_inference_requests", "Choices in the engine.", StateLabels)
         self._kv_use = registry.gauge("headrace_inference_kv_use", "Share of the KV blocks in use, 0 to 1.", NoLabels)
+        self._blocks = registry.gauge(
+            "headrace_inference_cached_blocks", "Full KV blocks, as the engine's events tell.", BlockLabels
+        )
         self._healthy = registry.gauge("headrace_inference_healthy", "1 while the engine produces.", NoLabels)
 
     def ended(self, usage: Usage, error: PlatformError | None) -> None:
@@ -65,3 +74,8 @@ class InferenceMetrics:
         self._requests.read_from(StateLabels("waiting"), lambda: load().waiting)
         self._kv_use.read_from(NO_LABELS, lambda: load().kv_use)
         self._healthy.read_from(NO_LABELS, lambda: float(healthy()))
+
+    def read_blocks(self, told: Callable[[], int], left_out: Callable[[], int]) -> None:
+        """Reads what is known of the prefix cache at each scrape."""
+        self._blocks.read_from(BlockLabels("told"), told)
+        self._blocks.read_from(BlockLabels("left_out"), left_out)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -24,6 +24,25 @@ class StepSink(Protocol):
 
     def on_error(self, error: Exception) -> None:
         """The request is over without a finish (engine died, request refused late). Called at most once."""
+        ...
+
+
+class BlockSink(Protocol):
+    """Hears which full KV blocks an engine holds, by their salted hashes (libs.block_hash), on the event loop.
+
+    Nothing here blocks or raises.
+    """
+
+    def stored(self, hashes: Iterable[int]) -> None:
+        """The engine holds these, a parent before its children; once for every copy that it holds."""
+        ...
+
+    def dropped(self, hashes: Iterable[int]) -> None:
+        """The engine has given up one copy of each; unknown ones do nothing."""
+        ...
+
+    def cleared(self) -> None:
+        """The engine holds nothing any more, or nobody knows what it holds. A repeat does nothing."""
         ...
 
 

@@ -50,6 +50,17 @@ class SentSettings(SettingsGroup):
     entries_max: int = Field(default=200_000, ge=1000)
 
 
+class KvEventsSettings(SettingsGroup):
+    """What watchers hear of the engine's prefix cache: routers place by it."""
+
+    # Off saves the engine a little work per block (vLLM: about 1 % of a step); routers then place new sessions by hash
+    # and load only.
+    enabled: bool = True
+    # Different blocks that are told; one more is left out, and routers expect less of this cache than it holds. A
+    # snapshot of this many is 8 bytes each in one message, which must stay below 8 MiB. Memory: about 100 bytes each.
+    blocks_max: int = Field(default=400_000, ge=1, le=1_000_000)
+
+
 class InferenceSettings(ServiceSettings):
     """One worker: one engine behind one RPC port."""
 
@@ -64,5 +75,6 @@ class InferenceSettings(ServiceSettings):
     simulated: SimulatedSettings = SimulatedSettings()
     upstream: UpstreamSettings = UpstreamSettings()
     sent: SentSettings = SentSettings()
+    kv_events: KvEventsSettings = KvEventsSettings()
     # How often watchers hear of load. The contract allows 250 ms; routers take a second of silence for death.
     state_beat_ms: int = Field(default=200, ge=10, le=250)

@@ -17,7 +17,7 @@ from services.inference.adapters.upstream.engine import UpstreamEngine
 from services.inference.adapters.upstream.estimate import Estimate
 from services.inference.domain.model import ModelCard
 from services.inference.domain.output.parser import OutputParsers
-from services.inference.ports import MessageEngine, TokenEngine
+from services.inference.ports import BlockSink, MessageEngine, TokenEngine
 from services.inference.settings import InferenceSettings
 from services.inference.usecases.outputs import Detokenizers
 
@@ -63,15 +63,20 @@ class MessageSide:
 OnDeath = Callable[[str], None]
 
 
-def build_engine(settings: InferenceSettings, clock: Clock, on_death: OnDeath) -> TokenSide | MessageSide:
-    """The engine that the settings name, not started. Raises SettingsError when its files are not usable."""
+def build_engine(
+    settings: InferenceSettings, clock: Clock, on_death: OnDeath, blocks: BlockSink | None = None
+) -> TokenSide | MessageSide:
+    """The engine that the settings name, not started; `blocks` hears of its cache, None = nobody asks.
+
+    Raises SettingsError when its files are not usable.
+    """
     if settings.engine.kind == "upstream":
         return _upstream(settings, clock)
     try:
         window = settings.model.window_tokens or settings.vllm.window_tokens
         files = ModelFiles.load(settings.model.path, _adapters(settings), window)
         if settings.engine.kind == "simulated":
-            return _simulated(settings, files, on_death)
+            return _simulated(settings, files, on_death, blocks)
     except ValueError as error:
         raise SettingsError([str(error)]) from error
     # vLLM itself is imported when the engine starts.
@@ -105,7 +110,9 @@ def _adapters(settings: InferenceSettings) -> tuple[str, ...]:
     return tuple(settings.vllm.engine_args.lora_modules or ()) if settings.engine.kind == "vllm" else ()
 
 
-def _simulated(settings: InferenceSettings, files: ModelFiles, on_death: OnDeath) -> TokenSide:
+def _simulated(
+    settings: InferenceSettings, files: ModelFiles, on_death: OnDeath, blocks: BlockSink | None
+) -> TokenSide:
     generation = json.loads(files.files.get("generation_config.json", b"{}"))
     eos = generation.get("eos_token_id", 0)
     engine = SimulatedEngine(
@@ -114,6 +121,7 @@ def _simulated(settings: InferenceSettings, files: ModelFiles, on_death: OnDeath
         files.window_tokens,
         eos=eos[0] if isinstance(eos, list) else int(eos),
         on_death=on_death,
+        blocks=blocks,
     )
     stamped = settings.simulated.stamp
     return TokenSide(engine, files, StampDetokenizers() if stamped else TokenizerDetokenizers(files.tokenizer))

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from libs.errors import PlatformError, Reason
 from services.inference.domain.output.delta import Usage
+from services.inference.domain.recent_mean import RecentMean
 from services.inference.usecases.sent import CountedCall, SentLog
 
 
@@ -35,7 +36,8 @@ class CallObserver(Protocol):
 class Activity:
     """Owns the gate (`draining`, `dead`) and the set of running calls.
 
-    `idle` is set while nothing runs; `steps` counts up with every engine step; `sent` keeps what each call has sent.
+    `idle` is set while nothing runs; `steps` counts up with every engine step; `sent` keeps what each call has sent;
+    `queue_ms` is how long calls that began lately had waited in the engine.
     """
 
     def __init__(self, sent: SentLog, observers: tuple[CallObserver, ...] = ()) -> None:
@@ -45,6 +47,7 @@ class Activity:
         self._listeners: list[Callable[[], None]] = []
         self.idle = asyncio.Event()
         self.idle.set()
+        self.queue_ms = RecentMean()
         self.steps = 0
         self.draining = False
         self.dead = False

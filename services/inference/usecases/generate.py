@@ -198,7 +198,9 @@ class Generation:
         usage = self._usage
         usage.cached_tokens = step.cached_tokens or 0
         usage.queue_ms = 1000 * (step.queue_seconds or 0.0)
-        usage.first_token_ms = 1000 * (self._clock.monotonic() - self._began)
+        now = self._clock.monotonic()
+        usage.first_token_ms = 1000 * (now - self._began)
+        self._activity.queue_ms.add(now, usage.queue_ms)
         delta.usage = Usage(usage.prompt_tokens, 0, usage.cached_tokens, 0, usage.queue_ms, usage.first_token_ms)
 
     def _finish_choice(self, last: Delta) -> None:

@@ -64,7 +64,7 @@ class Process:
         due = scheduler.due(self._last_step)
         self._last_step = due if now - due < 0.005 else now
         step = scheduler.step(now)
-        if step.outs:
+        if step.outs or step.stored or step.dropped:
             self._connection.sendall(frame(step))
 
 

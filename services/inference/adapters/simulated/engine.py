@@ -12,6 +12,7 @@ from typing import Protocol
 
 from tokenizers import Tokenizer
 
+from libs.block_hash import unpacked
 from libs.chat_template import pack
 from libs.errors import PlatformError, Reason
 from services.inference.adapters.simulated.faults import Fault, of_session, parse
@@ -25,7 +26,7 @@ from services.inference.domain.model import Capabilities, Capacity, EngineLoad, 
 from services.inference.domain.output.forced_only import ForcedParsers
 from services.inference.domain.output.tokens import Step, TokenLogprobs
 from services.inference.domain.request import Common, ResumeChoice, Sampling, TokenWork
-from services.inference.ports import StepSink
+from services.inference.ports import BlockSink, StepSink
 
 _BYTES_PER_TOKEN = 1  # nothing is stored; the formula of Capacity needs a number
 
@@ -67,7 +68,9 @@ class _Call:
 
 
 class SimulatedEngine:
-    """See TokenEngine. `on_death` is called once when the engine process ends by itself: the worker must exit."""
+    """See TokenEngine. `on_death` is called once when the engine process ends by itself: the worker must exit. `blocks`
+    hears of its cache; None = nobody asks.
+    """
 
     def __init__(
         self,
@@ -79,10 +82,12 @@ class SimulatedEngine:
         on_death: Callable[[str], None] = lambda _why: None,
         exit_now: Callable[[int], object] = os._exit,
         link: LinkMaker = Link,
+        blocks: BlockSink | None = None,
     ) -> None:
         self._settings, self._window, self._eos = settings, window_tokens, eos
         self._vocabulary = Vocabulary(tokenizer, settings.vocabulary, settings.vocabulary_max)
         self._on_death, self._exit_now = on_death, exit_now
+        self._blocks = blocks
         self._link = link(self._on_steps, self._on_lost)
         self._numbers = count(1)
         self._choices: dict[int, tuple[_Call, int]] = {}
@@ -111,6 +116,7 @@ class SimulatedEngine:
                 block_tokens=settings.block_tokens,
                 blocks=settings.blocks,
                 running_max=settings.running_max,
+                tells_blocks=self._blocks is not None,
             )
         )
         self._alive = True
@@ -215,6 +221,11 @@ class SimulatedEngine:
     def _on_steps(self, steps: Sequence[StepOut]) -> None:
         """Hands on what has arrived together: one step per choice, with all of its tokens, however many came."""
         self._load = (steps[-1].running, steps[-1].kv_use)
+        if self._blocks is not None:
+            for step in steps:
+                if step.stored or step.dropped:
+                    self._blocks.dropped(unpacked(step.dropped).tolist())
+                    self._blocks.stored(unpacked(step.stored).tolist())
         if len(steps) == 1:
             for out in steps[0].outs:
                 self._take_one(out)
@@ -291,6 +302,8 @@ class SimulatedEngine:
 
     def _on_lost(self) -> None:
         self._alive = False
+        if self._blocks is not None:
+            self._blocks.cleared()
         self._fail_all(PlatformError(Reason.ENGINE_DEAD, "the engine died while it generated: the worker restarts"))
         self._on_death("the engine process ended")
 
@@ -305,6 +318,7 @@ class SimulatedEngine:
             logprobs_max=self._settings.logprobs_max,
             n=True,
             seed=True,
+            kv_events=self._blocks is not None,
             cache_salt=True,
             resume=ResumeForm.EXACT,
             resume_guided=self._settings.resume_guided,

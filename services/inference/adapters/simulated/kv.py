@@ -7,12 +7,18 @@ from collections.abc import Sequence
 
 
 class BlockPool:
-    """Blocks by content hash. Freed blocks wait, least recently used first, the tail of a sequence before its head."""
+    """Blocks by content hash. Freed blocks wait, least recently used first, the tail of a sequence before its head.
 
-    def __init__(self, blocks: int) -> None:
+    With `tells` it remembers what came and went, for `changes`.
+    """
+
+    def __init__(self, blocks: int, *, tells: bool = False) -> None:
         self._blocks, self._blank = blocks, blocks
         self._in_use: dict[int, int] = {}
         self._kept: OrderedDict[int, None] = OrderedDict()
+        self._tells = tells
+        self._came: dict[int, None] = {}
+        self._went: dict[int, None] = {}
 
     @property
     def available(self) -> int:
@@ -42,7 +48,9 @@ class BlockPool:
         if self._blank:
             self._blank -= 1
         elif self._kept:
-            self._kept.popitem(last=False)
+            key, _ = self._kept.popitem(last=False)
+            if self._tells:
+                _note(key, self._went, self._came)
         else:
             return False
         return True
@@ -51,6 +59,8 @@ class BlockPool:
         """A block that was taken is full from now on; one of the same content is shared instead."""
         if key in self._in_use or key in self._kept:
             self._blank += 1
+        elif self._tells:
+            _note(key, self._came, self._went)
         self.share((key,))
 
     def release(self, hashes: Sequence[int], blank: int) -> None:
@@ -62,12 +72,18 @@ class BlockPool:
                 del self._in_use[key]
                 self._kept[key] = None
 
+    def changes(self) -> tuple[list[int], list[int]]:
+        """Full blocks that have come and that have gone since the last call; those that did both are in neither."""
+        if not self._came and not self._went:
+            return [], []
+        came, went = list(self._came), list(self._went)
+        self._came, self._went = {}, {}
+        return came, went
 
-def block_hashes(tokens: bytes, block_tokens: int, parent: int) -> list[int]:
-    """Hashes of the full blocks of packed `tokens`, each over its content and everything before it."""
-    size = 4 * block_tokens
-    hashes = []
-    for at in range(0, len(tokens) - size + 1, size):
-        parent = hash((parent, tokens[at : at + size]))
-        hashes.append(parent)
-    return hashes
+
+def _note(key: int, here: dict[int, None], there: dict[int, None]) -> None:
+    """Puts the key down, or takes back that it did the opposite."""
+    if key in there:
+        del there[key]
+    else:
+        here[key] = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 
 import msgspec
 
@@ -10,7 +11,9 @@ _LENGTH = struct.Struct("<I")
 
 
 class Start(msgspec.Struct, array_like=True, tag="start"):
-    """The engine's constants. `words`: packed ids to draw from; times in seconds."""
+    """The engine's constants. `words`: packed ids to draw from; times in seconds; `tells_blocks`: steps say which KV
+    blocks came and went.
+    """
 
     words: bytes
     eos: int
@@ -21,6 +24,7 @@ class Start(msgspec.Struct, array_like=True, tag="start"):
     block_tokens: int
     blocks: int
     running_max: int
+    tells_blocks: bool = False
 
 
 class Add(msgspec.Struct, array_like=True, tag="add"):
@@ -66,15 +70,24 @@ class Out(msgspec.Struct, array_like=True, gc=False):
 
 
 class StepOut(msgspec.Struct, array_like=True, gc=False):
-    """An engine step: every running choice's token, and the engine's load after it."""
+    """An engine step: every running choice's token, and the engine's load after it. `stored` and `dropped`: packed
+    hashes of the full KV blocks that came and went since the last one.
+    """
 
     outs: list[Out]
     running: int
     waiting: int
     kv_use: float
+    stored: bytes = b""
+    dropped: bytes = b""
 
 
 _encoder = msgspec.msgpack.Encoder()
+
+
+def packed_hashes(hashes: Sequence[int]) -> bytes:
+    """As `libs.block_hash.packed`, for the few of a step."""
+    return struct.pack(f"<{len(hashes)}Q", *hashes) if hashes else b""
 
 
 def frame(message: msgspec.Struct) -> bytes:

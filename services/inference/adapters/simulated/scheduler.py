@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from libs.block_hash import block_hash, block_hashes
 from services.inference.adapters.simulated.generator import Writer
-from services.inference.adapters.simulated.kv import BlockPool, block_hashes
-from services.inference.adapters.simulated.protocol import Add, Out, Start, StepOut
+from services.inference.adapters.simulated.kv import BlockPool
+from services.inference.adapters.simulated.protocol import Add, Out, Start, StepOut, packed_hashes
 
 WriterMaker = Callable[[Add], Writer]
 
@@ -18,7 +19,7 @@ class Request:
     def __init__(self, add: Add, writer: Writer, now: float) -> None:
         self.key, self.writer, self.since = add.key, writer, now
         self.tokens = bytearray(add.prompt + add.output)
-        self.root = hash((add.salt,))
+        self.salt = add.salt
         self.hashes: list[int] = []
         self.blank = 0
         self.ready_at = 0.0
@@ -31,7 +32,7 @@ class Scheduler:
 
     def __init__(self, start: Start, words: Sequence[int]) -> None:
         self._start, self._words = start, words
-        self._pool = BlockPool(start.blocks)
+        self._pool = BlockPool(start.blocks, tells=start.tells_blocks)
         self._waiting: deque[Request] = deque()
         self._running: dict[int, Request] = {}
 
@@ -71,7 +72,8 @@ class Scheduler:
         ]
         # First tokens come first, as from vLLM's adapter: who waits for an answer to begin feels a millisecond more.
         outs.sort(key=lambda out: out.cached < 0)
-        return StepOut(outs, len(self._running), len(self._waiting), self._pool.use)
+        came, went = map(packed_hashes, self._pool.changes())
+        return StepOut(outs, len(self._running), len(self._waiting), self._pool.use, came, went)
 
     def _can_admit(self) -> bool:
         if not self._waiting or len(self._running) >= self._start.running_max:
@@ -82,7 +84,7 @@ class Scheduler:
         return -(-len(request.tokens) // (4 * self._start.block_tokens))
 
     def _admit(self, request: Request, now: float) -> None:
-        hashes = block_hashes(bytes(request.tokens), self._start.block_tokens, request.root)
+        hashes = block_hashes(bytes(request.tokens), self._start.block_tokens, request.salt).tolist()
         tokens = len(request.tokens) // 4
         # The last token is computed in any case: its logits are needed.
         usable = (tokens - 1) // self._start.block_tokens
@@ -123,12 +125,17 @@ class Scheduler:
                     return
             request.blank += 1
         if within == 0 and request.blank:
-            parent = request.hashes[-1] if request.hashes else request.root
-            tail = bytes(request.tokens[-4 * self._start.block_tokens :])
-            key = block_hashes(tail, self._start.block_tokens, parent)[0]
-            self._pool.fill(key)
-            request.blank -= 1
-            request.hashes.append(key)
+            self._fill(request)
+
+    def _fill(self, request: Request) -> None:
+        """The newest block is full. One whose parent found no room has no hash: nobody could reach it."""
+        size, hashes = 4 * self._start.block_tokens, request.hashes
+        if len(hashes) != len(request.tokens) // size - 1:
+            return
+        key = block_hash(bytes(request.tokens[-size:]), request.salt, parent=hashes[-1] if hashes else None)
+        self._pool.fill(key)
+        request.blank -= 1
+        hashes.append(key)
 
     def _preempt(self, but: Request) -> bool:
         youngest = next((r for r in reversed(self._running.values()) if r is not but), None)

@@ -20,6 +20,7 @@ from services.inference.adapters.upstream.engine import UpstreamEngine
 from services.inference.adapters.upstream.estimate import Estimate
 from services.inference.adapters.upstream.settings import UpstreamSettings
 from services.inference.api import COUNT, DESCRIBE_MODEL, FETCH_TOKENIZER, GENERATE
+from services.inference.domain.cached_blocks import CachedBlocks
 from services.inference.main import compose
 from services.inference.settings import EngineSettings, InferenceSettings, ModelSettings
 from tests.integration.services.inference.fake_endpoint import chunk, endpoint, sse
@@ -53,7 +54,8 @@ async def relay(**upstream):
         )
         engine = UpstreamEngine(settings.upstream, "far", KEY, SystemClock())
         side = MessageSide(engine, Estimate())
-        worker = compose(settings, side, await engine.start(), clock=SystemClock(), boot_id="b")
+        blocks = CachedBlocks(settings.kv_events.blocks_max)
+        worker = compose(settings, side, await engine.start(), clock=SystemClock(), boot_id="b", blocks=blocks)
         there.requests.clear()
         client = InMemoryChannel(worker.api.handlers())
         try:

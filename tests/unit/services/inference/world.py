@@ -22,6 +22,7 @@ from services.inference.adapters.simulated.protocol import Abort, Add
 from services.inference.adapters.simulated.scheduler import Scheduler
 from services.inference.adapters.simulated.settings import SimulatedSettings
 from services.inference.api import GENERATE
+from services.inference.domain.cached_blocks import CachedBlocks
 from services.inference.main import compose
 from services.inference.settings import EngineSettings, InferenceSettings, ModelSettings
 from services.inference.usecases.activity import Activity
@@ -101,7 +102,7 @@ class LocalLink:
             await asyncio.sleep(max(0.0, self._scheduler.due(last) - loop.time()))
             last = loop.time()
             step = self._scheduler.step(last)
-            if step.outs and not self.frozen:
+            if (step.outs or step.stored or step.dropped) and not self.frozen:
                 self._arrive(step)
 
     def _arrive(self, step):
@@ -152,6 +153,7 @@ async def world(path: Path, *, stall_seconds: float = 60.0, engine_window: int =
     )
     files = ModelFiles.load(path, window_tokens=engine_window)
     clock, deaths, exits, links = FakeClock(), [], [], []
+    blocks = CachedBlocks(settings.kv_events.blocks_max)
 
     def link(on_steps, on_lost):
         links.append(LocalLink(on_steps, on_lost))
@@ -159,10 +161,10 @@ async def world(path: Path, *, stall_seconds: float = 60.0, engine_window: int =
 
     engine = SimulatedEngine(
         settings.simulated, files.tokenizer, files.window_tokens, eos=1, on_death=deaths.append,
-        exit_now=exits.append, link=link,
+        exit_now=exits.append, link=link, blocks=blocks,
     )  # fmt: skip
     side = TokenSide(engine, files, TokenizerDetokenizers(files.tokenizer))
-    worker = compose(settings, side, await engine.start(), clock=clock, boot_id="b00t")
+    worker = compose(settings, side, await engine.start(), clock=clock, boot_id="b00t", blocks=blocks)
     board = asyncio.create_task(worker.board.run(), name="board")
     made = World(worker, engine, links[0], side, clock, deaths, exits)
     try:

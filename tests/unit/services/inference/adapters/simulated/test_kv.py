@@ -3,16 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.chat_template import pack
-from services.inference.adapters.simulated.kv import BlockPool, block_hashes
-
-
-def test_only_full_blocks_have_hashes_and_each_depends_on_all_before():
-    one = block_hashes(pack(range(10)), 4, 0)
-    assert len(one) == 2
-    other = block_hashes(pack([99, *range(1, 10)]), 4, 0)
-    assert one[1] != other[1]
-    assert block_hashes(pack(range(10)), 4, 1) != one
+from services.inference.adapters.simulated.kv import BlockPool
 
 
 def test_freed_blocks_are_found_again_until_they_are_needed():
