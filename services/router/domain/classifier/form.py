@@ -1,0 +1,126 @@
+"""The form of a request: what can be counted in it without knowing what its words mean."""
+
+from __future__ import annotations
+
+import re
+from math import log1p
+
+import numpy as np
+
+from services.router.domain.classifier.reading import Reading
+
+# Order is that of the values `measure` returns, and of the weights in the model file.
+FORM = (
+    "characters",
+    "words",
+    "word length",
+    "numbers",
+    "digit share",
+    "long numbers",
+    "maths signs",
+    "LaTeX",
+    "money or percent",
+    "years",
+    "question marks",
+    "sentences",
+    "lines",
+    "blanks to fill",
+    "quotes",
+    "capitalised words",
+    "negation in capitals",
+    "options",
+    "characters before options",
+    "option length",
+    "option length spread",
+    "longest option",
+    "options are numbers",
+    "options repeat words",
+    "all or none of the above",
+    "numbered statements",
+    "two statements",
+    "true or false",
+    "passage",
+    "code",
+    "ends as a question",
+    "which of the following",
+)
+
+_NUMBER = re.compile(r"\d+")
+_CAPITALISED = re.compile(r"[a-z,] [A-Z][a-z]")
+_NEGATION = re.compile(r"NOT|EXCEPT|LEAST|FALSE|UNLESS")
+_CODE = re.compile(r"```|\bdef |\(\)|\{\n|\}\)|</|#include|\bimport |SELECT |==|=>")
+_MATHS = tuple(b"=^+*<>|\\\xd7\xf7\xb2")
+_SPACE, _NEWLINE, _BACKSLASH, _PERCENT, _DOLLAR, _QUESTION, _UNDERSCORE, _QUOTE, _BRACKET = b' \n\\%$?_"('
+_ROMAN = frozenset((b"ii", b"iii", b"iv"))
+
+
+def measure(reading: Reading) -> list[float]:
+    """One value per name of FORM, each bounded or a logarithm, so that none can run away."""
+    counts = np.bincount(np.frombuffer(reading.raw, np.uint8), minlength=256).tolist()
+    return _signs(reading, counts) + _sentences(reading.stem, counts) + _options(reading) + _kind(reading, counts)
+
+
+def _signs(reading: Reading, counts: list[int]) -> list[float]:
+    length = len(reading.raw) or 1
+    words = counts[_SPACE] + counts[_NEWLINE] + 1
+    digits = sum(counts[48:58])
+    numbers = _NUMBER.findall(reading.text) if digits else []
+    return [
+        log1p(length),
+        log1p(words),
+        min(12.0, length / words),
+        log1p(len(numbers)),
+        digits / length,
+        log1p(sum([len(number) > 2 for number in numbers])),
+        log1p(sum([counts[sign] for sign in _MATHS])),
+        log1p(counts[_BACKSLASH]),
+        log1p(counts[_PERCENT] + counts[_DOLLAR]),
+        log1p(sum([len(number) == 4 and number[0] in "12" for number in numbers])),
+    ]
+
+
+def _sentences(stem: str, counts: list[int]) -> list[float]:
+    return [
+        log1p(counts[_QUESTION]),
+        log1p(stem.count(". ") + stem.count("? ") + stem.count(".\n")),
+        log1p(stem.count("\n")),
+        float(counts[_UNDERSCORE] > 1),
+        log1p(counts[_QUOTE]),
+        log1p(len(_CAPITALISED.findall(stem))),
+        float(_NEGATION.search(stem) is not None),
+    ]
+
+
+def _options(reading: Reading) -> list[float]:
+    options = reading.options
+    if not options:
+        return [0.0] * 8
+    lengths = list(map(len, options))
+    longest = max(lengths)
+    numeric = sum([_NUMBER.search(option) is not None for option in options]) / len(options)
+    words = [option.lower().split() for option in options]
+    distinct = len(set().union(*words))
+    every = options[-1].lower()
+    return [
+        1.0,
+        log1p(len(reading.stem)),
+        log1p(sum(lengths) / len(lengths)),
+        (longest - min(lengths)) / (longest + 1),
+        log1p(longest),
+        numeric,
+        1.0 - distinct / (sum(map(len, words)) or 1),
+        float("of the above" in every or "of these" in every),
+    ]
+
+
+def _kind(reading: Reading, counts: list[int]) -> list[float]:
+    text, stem = reading.text, reading.stem
+    return [
+        float(not _ROMAN.isdisjoint(reading.words)),
+        float("Statement 1" in stem or "Scenario 1" in stem),
+        float("True, " in text or "False, " in text),
+        float("following information" in stem or "passage" in stem),
+        float(counts[_BRACKET] > 0 and len(_CODE.findall(text)) > 1),
+        float(stem.rstrip().endswith("?")),
+        float("of the following" in stem),
+    ]

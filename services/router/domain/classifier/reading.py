@@ -1,0 +1,38 @@
+"""A request read once: its bytes, its words, its stem and its options, for all that measures it."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+_OPTION = re.compile(r"\n\(?([A-J])[.):][ \t]?([^\n]*)")
+# Characters beyond Latin-1 become "?" there; of those the signs of maths are kept apart as "|", quotes as quotes.
+_KEPT = str.maketrans(dict.fromkeys("√≤≥∫∑πθ≠∈→∞\u2212λμσΔ", "|") | dict.fromkeys("“”", '"') | dict.fromkeys("’‘", "'"))
+# Bytes to words: letters in lower case, all else is space.
+_LETTERS = bytes(ord(chr(byte).lower()) if byte < 128 and chr(byte).isalpha() else 32 for byte in range(256))
+
+
+class Reading(NamedTuple):
+    """`raw` is Latin-1; `words` are its runs of ASCII letters in lower case; `options` is empty without any."""
+
+    text: str
+    raw: bytes
+    words: list[bytes]
+    stem: str
+    options: list[str]
+
+
+def read(text: str) -> Reading:
+    """Linear in the text. Half a dozen microseconds for 300 characters."""
+    raw = (text if text.isascii() else text.translate(_KEPT)).encode("latin-1", "replace")
+    return Reading(text, raw, raw.translate(_LETTERS).split(), *split_options(text))
+
+
+def split_options(text: str) -> tuple[str, list[str]]:
+    """Stem and lettered options, each on a line of its own from A on; anything else is all stem."""
+    if "\nA" not in text and "\n(A" not in text:
+        return text, []
+    found = list(_OPTION.finditer(text))
+    if len(found) < 2 or found[0][1] != "A":
+        return text, []
+    return text[: found[0].start()], [match[2] for match in found]
