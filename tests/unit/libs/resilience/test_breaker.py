@@ -30,7 +30,7 @@ def opened(now=0.0, **kwargs):
 def test_failures_in_a_row_open_it_and_a_success_between_them_does_not():
     breaker, seen = made()
     for _ in range(20):
-        for failed in (True, True, False, False, False, False):
+        for failed in (True, True, *(False,) * 5):
             permit = breaker.admit(0.0)
             breaker.failed(permit, 0.0, "error") if failed else breaker.succeeded(permit, 0.0)
     assert not seen
