@@ -232,7 +232,7 @@ class Account(RuleBasedStateMachine):
         wait = self.breaker.wait_seconds(self.now)
         if self.breaker.state is State.CLOSED or self.probes:
             return
-        assert wait <= max(RULE.open_seconds_max, 30.0)
+        assert wait <= max(RULE.open_seconds_max, 30.0) + 1e-6
         assert self.breaker.refuses(self.now + wait + 1e-6) == ""
 
     @invariant()
