@@ -35,6 +35,7 @@ class Reason(StrEnum):
     CONFLICT = "CONFLICT"
     IDEMPOTENCY_MISMATCH = "IDEMPOTENCY_MISMATCH"
     PRICE_UNKNOWN = "PRICE_UNKNOWN"
+    MAX_COST_EXCEEDED = "MAX_COST_EXCEEDED"
     RATE_LIMITED = "RATE_LIMITED"
     INSUFFICIENT_QUOTA = "INSUFFICIENT_QUOTA"
     BUDGET_EXCEEDED = "BUDGET_EXCEEDED"
@@ -82,6 +83,7 @@ TABLE: dict[Reason, Row] = {
     Reason.CONFLICT: Row(_S.ABORTED, 409, "invalid_request_error", "conflict"),
     Reason.IDEMPOTENCY_MISMATCH: Row(_S.FAILED_PRECONDITION, 422, "invalid_request_error", "idempotency_key_reused"),
     Reason.PRICE_UNKNOWN: Row(_S.FAILED_PRECONDITION, 403, "invalid_request_error", "price_unknown"),
+    Reason.MAX_COST_EXCEEDED: Row(_S.FAILED_PRECONDITION, 400, "invalid_request_error", "max_cost_exceeded"),
     Reason.RATE_LIMITED: Row(_S.RESOURCE_EXHAUSTED, 429, "rate_limit_error", "rate_limit_exceeded"),
     Reason.INSUFFICIENT_QUOTA: Row(_S.RESOURCE_EXHAUSTED, 429, "insufficient_quota", "insufficient_quota"),
     Reason.BUDGET_EXCEEDED: Row(_S.RESOURCE_EXHAUSTED, 429, "insufficient_quota", "budget_exceeded"),

@@ -10,8 +10,10 @@ from headrace.router.v1 import router_pb2
 
 from libs.block_hash import block_hashes, packed
 from services.gateway.domain import turns
+from services.gateway.domain.choose import Choices, ChooseQuery
 from services.gateway.domain.models import Capabilities, ModelInfo
 from services.gateway.domain.plan import Candidate, PlaceQuery, Plan
+from services.gateway.domain.route import Choice, Decision
 from services.gateway.domain.sent import Sent
 from services.gateway.domain.work import Attempt, Work
 
@@ -49,6 +51,51 @@ def _blocks(query: PlaceQuery) -> bytes:
     if query.prompt is None or not query.block_tokens:
         return b""
     return packed(block_hashes(query.prompt, query.block_tokens, query.cache_salt))
+
+
+def choose_request(query: ChooseQuery) -> router_pb2.ChooseRequest:
+    """What the router is asked of a turn."""
+    facts = query.turn
+    return router_pb2.ChooseRequest(
+        request_id=query.request_id,
+        tenant=query.tenant,
+        model=query.model,
+        session=query.session,
+        affinity_key=query.affinity_key,
+        min_tier=query.min_tier,
+        models_allowed=query.models_allowed,
+        turn=router_pb2.Turn(
+            # A lone surrogate, which JSON can say and UTF-8 cannot, is no reason to fail the call.
+            text=facts.text.encode("utf-8", "replace").decode(),
+            text_characters=facts.text_characters,
+            system_characters=facts.system_characters,
+            context_characters=facts.context_characters,
+            user_turns=facts.user_turns,
+            tools=facts.tools,
+            tool_depth=facts.tool_depth,
+            tool_errors=facts.tool_errors,
+            repeats=facts.repeats,
+            structured=facts.structured,
+        ),
+    )
+
+
+def choices(response: router_pb2.ChooseResponse) -> Choices:
+    """The router's answer."""
+    found = tuple([Choice(each.model, each.reason, each.tier, each.variant) for each in response.choices])
+    return Choices(found, _decision(response.decision) if response.HasField("decision") else None)
+
+
+def _decision(told: router_pb2.Decision) -> Decision:
+    return Decision(
+        told.tier,
+        told.small_probability if told.HasField("small_probability") else None,
+        told.unsure,
+        told.why,
+        tuple([(feature.name, feature.weight) for feature in told.features]),
+        told.previous_tier,
+        told.switch_cost_nanodollars,
+    )
 
 
 def plan(response: router_pb2.PlaceResponse) -> Plan:

@@ -8,12 +8,14 @@ router itself learns no sooner than its next look at the store; hence the time l
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from libs.clock import Clock
 from libs.telemetry.metrics import Registry
+from services.gateway.adapters.remembered_choices import RememberedChoices
+from services.gateway.domain.choose import Choices, ChooseQuery
 from services.gateway.domain.plan import PlaceQuery, Plan
 from services.gateway.ports import Metadata, Router
 
@@ -57,15 +59,21 @@ class RememberingRouter:
         self._clock = clock
         self._limits = limits
         self._kept: OrderedDict[_Key, _Kept] = OrderedDict()
+        self._choices = RememberedChoices(catalog_version, clock, limits.keep_seconds, limits.sessions_max)
         self._placements = registry.counter(
             "headrace_gateway_placements_total",
             "Plans that calls started with, by where they came from.",
             PlacementLabels,
         )
 
-    async def choose(self, model: str, session: str, *, timeout: float, metadata: Metadata) -> Sequence[str]:
-        """See ports.Router."""
-        return await self._router.choose(model, session, timeout=timeout, metadata=metadata)
+    async def choose(self, query: ChooseQuery, *, timeout: float, metadata: Metadata) -> Choices:
+        """See ports.Router. Steps of a tool loop keep what their session's turn was given."""
+        found = self._choices.find(query)
+        if found is None:
+            version = self._version()
+            found = await self._router.choose(query, timeout=timeout, metadata=metadata)
+            self._choices.keep(query, found, version)
+        return found
 
     async def place(self, query: PlaceQuery, *, timeout: float, metadata: Metadata) -> Plan:
         """See ports.Router. A call that has failed somewhere (`exclude_workers`) always asks."""
@@ -87,6 +95,8 @@ class RememberingRouter:
     def forget(self, query: PlaceQuery) -> None:
         """See ports.Router."""
         self._kept.pop(_key_of(query), None)
+        if query.session:
+            self._choices.forget(query.tenant, query.session)
 
     def _keep(self, key: _Key, kept: _Kept) -> None:
         self._kept[key] = kept

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from google.protobuf.descriptor import ServiceDescriptor
 from headrace.router.v1 import router_pb2
 
@@ -11,6 +9,7 @@ from libs.errors import PlatformError, Reason
 from libs.rpc.method import method
 from libs.rpc.replicas import ReplicatedChannel
 from services.gateway import convert
+from services.gateway.domain.choose import Choices, ChooseQuery
 from services.gateway.domain.plan import PlaceQuery, Plan
 from services.gateway.ports import Metadata
 
@@ -31,21 +30,14 @@ class RpcRouter:
     def __init__(self, channel: ReplicatedChannel) -> None:
         self._channel = channel
 
-    async def choose(self, model: str, session: str, *, timeout: float, metadata: Metadata) -> Sequence[str]:
+    async def choose(self, query: ChooseQuery, *, timeout: float, metadata: Metadata) -> Choices:
         """See ports.Router."""
-        request = router_pb2.ChooseRequest(
-            request_id=metadata.get("x-request-id", ""),
-            tenant=metadata.get("x-headrace-tenant", ""),
-            model=model,
-            session=session,
-        )
+        request = convert.choose_request(query)
         try:
-            response = await self._channel.keyed(
-                f"{request.tenant}\0{session}", CHOOSE, request, timeout=timeout, metadata=metadata
-            )
+            response = await self._channel.keyed(_turn_key(query), CHOOSE, request, timeout=timeout, metadata=metadata)
         except PlatformError as error:
             raise as_router_error(error) from error
-        return [choice.model for choice in response.choices]
+        return convert.choices(response)
 
     async def place(self, query: PlaceQuery, *, timeout: float, metadata: Metadata) -> Plan:
         """See ports.Router."""
@@ -63,6 +55,11 @@ class RpcRouter:
 def _key(query: PlaceQuery) -> str:
     """Whose replica: a session tree's calls, and calls with the same beginning, meet where their caches are known."""
     return f"{query.tenant}\0{query.root_session or query.session or query.affinity_key}"
+
+
+def _turn_key(query: ChooseQuery) -> str:
+    """Whose replica: it remembers the session's tier."""
+    return f"{query.tenant}\0{query.session or query.affinity_key}"
 
 
 def as_router_error(error: PlatformError) -> PlatformError:

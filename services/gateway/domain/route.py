@@ -42,6 +42,18 @@ class Skipped:
 
 
 @dataclass(slots=True)
+class PassedOver:
+    """A model that was not used, and why: "not-allowed", "not-served", or the reason of the error it ended with.
+
+    `tried`: its workers were asked; else it was found unfit before.
+    """
+
+    model: str
+    why: str
+    tried: bool = False
+
+
+@dataclass(slots=True)
 class Route:
     """Of one call. `choices` are models in the order of the plan, `used` the index of the one that answered.
 
@@ -57,8 +69,14 @@ class Route:
     skipped: list[Skipped] = field(default_factory=list)
     predicted: int | None = None
     replayed_from: str = ""
+    passed_over: list[PassedOver] = field(default_factory=list)
 
     @property
     def choice(self) -> Choice:
         """The one that is used: without a word of the router, what was asked for."""
         return self.choices[self.used] if self.choices else Choice(self.asked, "named")
+
+    @property
+    def fallbacks(self) -> int:
+        """How many models were tried in vain."""
+        return sum([passed.tried for passed in self.passed_over])

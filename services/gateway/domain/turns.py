@@ -103,6 +103,17 @@ class SessionClaim:
 
 
 @dataclass(frozen=True, slots=True)
+class Constraints:
+    """What the caller sets for this one call: nano-dollars that it may cost at most, and the least tier; "" = any."""
+
+    max_cost: int | None = None
+    min_tier: str = ""
+
+
+NO_CONSTRAINTS = Constraints()
+
+
+@dataclass(frozen=True, slots=True)
 class ChatRequest:
     """A chat call, free of any wire protocol. `ignored_fields` are body fields nobody here knows."""
 
@@ -118,6 +129,7 @@ class ChatRequest:
     ignored_fields: tuple[str, ...] = ()
     # The client gets the answer piece by piece; else whole, or an error.
     streamed: bool = True
+    constraints: Constraints = NO_CONSTRAINTS
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Protocol
 
 from headrace.inference.v1.inference_pb2 import GenerateResponse
 
 from libs.rpc.api import Stream
+from services.gateway.domain.choose import Choices, ChooseQuery
 from services.gateway.domain.models import ModelInfo
 from services.gateway.domain.plan import Candidate, PlaceQuery, Plan
 from services.gateway.domain.prompt import EncodedPrompt, Prompt
@@ -36,8 +37,8 @@ class Catalog(Protocol):
 class Router(Protocol):
     """Decides on models and workers. Raises PlatformError; ROUTER_UNAVAILABLE when no router answers."""
 
-    async def choose(self, model: str, session: str, *, timeout: float, metadata: Metadata) -> Sequence[str]:
-        """Models for this turn, best first. A repeat does no harm."""
+    async def choose(self, query: ChooseQuery, *, timeout: float, metadata: Metadata) -> Choices:
+        """Models for this turn, best first, and why. A repeat does no harm. Raises MODEL_NOT_FOUND, too."""
         ...
 
     async def place(self, query: PlaceQuery, *, timeout: float, metadata: Metadata) -> Plan:

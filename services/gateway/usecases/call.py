@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from headrace.inference.v1.inference_pb2 import GenerateResponse
 
 from libs.clock import Clock
-from libs.errors import PlatformError, Reason
+from libs.errors import PlatformError
 from libs.rpc.api import Stream
+from services.gateway.domain.fallback import CHANGED, UNFIT, Cure, cure_of
 from services.gateway.domain.ledger.types import Standing
 from services.gateway.domain.plan import PlaceQuery
 from services.gateway.domain.record import CallRecord
@@ -20,6 +21,7 @@ from services.gateway.events import Delta, Ended, Event, Started
 from services.gateway.ports import Catalog, Metadata
 from services.gateway.usecases.attempts import Means, Run
 from services.gateway.usecases.deadline import Deadline
+from services.gateway.usecases.ledger.ceiling import under_ceiling
 from services.gateway.usecases.ledger.charge import Charge, Charges
 from services.gateway.usecases.prepare import Preparer
 from services.gateway.usecases.sessions import OpenSession, SessionGuard
@@ -102,29 +104,41 @@ class Call:
 
     async def open(self) -> None:
         """Everything before a worker is asked: model, session, prompt. Raises PlatformError; nothing was started."""
-        services, request = self._services, self._request
+        services, request, variants = self._services, self._request, self._variants
         services.means.budget.request()
-        self._check_model(request.model)
-        await self._variants.resolve(services.means.router, services.means.limits.place_timeout_seconds)
+        variants.look_up()
+        self.record.route = variants.route
         session = request.session
+        # Before the router is asked: it keeps state of sessions, which only their owners may change.
         if session.explicit:
             self._session = await services.guard.enter(session.explicit, self._principal, request.user)
             if session.root and session.root != session.explicit:
                 # Its budget pays: only its owner may name it.
                 await services.guard.enter(session.root, self._principal, request.user)
+        await variants.choose(
+            services.means.router, self.record.request_id, services.means.limits.place_timeout_seconds
+        )
         await self._use_variant()
 
-    def _check_model(self, name: str) -> None:
-        allowed = self._principal.models
-        if allowed is not None and name not in allowed:
-            message = f"This API key may not use the model '{name}'. GET /v1/me lists what it may use."
-            raise PlatformError(Reason.MODEL_NOT_ALLOWED, message, started=False, param="model")
+    async def _use_variant(self, instead_of: PlatformError | None = None) -> None:
+        """Has the model at hand answer; one that cannot take the call gives way to the next.
 
-    async def _use_variant(self) -> None:
+        Raises `instead_of`, what the model before it failed with, where no other can take it.
+        """
+        while True:
+            try:
+                return await self._use_model()
+            except PlatformError as error:
+                if error.reason not in UNFIT or not self._variants.next(error.reason, tried=False):
+                    raise (instead_of or error) from error
+
+    async def _use_model(self) -> None:
         opened = self._session.opened if self._session else None
         work = await self._variants.prepare(self.record.request_id, opened)
         self.record.model = work.info.name
-        self._check_model(work.info.name)
+        max_cost = self._request.constraints.max_cost
+        if max_cost is not None:
+            work = under_ceiling(self._services.charges, self._request, self._principal, work, max_cost)
         await self.charge.open(self._request, self._principal, work)
         if self._held is not None:
             self._held(self.charge.standing)
@@ -168,14 +182,29 @@ class Call:
         )
 
     async def start(self) -> Stream[GenerateResponse]:
-        """Opens the next attempt, on another variant when nobody serves this one and nothing was sent."""
+        """Opens the next attempt, on another model when nobody serves this one and nothing was sent."""
         while True:
             try:
                 return await self.run.start()
             except PlatformError as error:
-                if self.run.sent or error.reason is not Reason.NO_WORKER or not self._variants.another():
-                    raise self.run.nowhere(error) from error
-            await self._use_variant()
+                await self._move_on(error, self.run.nowhere(error))
+
+    async def recover(self, error: PlatformError) -> None:
+        """Returns when another attempt shall follow `error`; else raises what the client is to be told."""
+        try:
+            await self.run.recover(error)
+        except PlatformError as final:
+            await self._move_on(final, final)
+
+    async def _move_on(self, error: PlatformError, told: PlatformError) -> None:
+        """Has another model answer where one may and can; else raises `told`."""
+        cure = Cure.NONE if self.run.sent else cure_of(error.reason, self.run.attempts.ended)
+        if cure is Cure.NONE or (cure is Cure.RETRY and not self._services.means.budget.take()):
+            raise told from error
+        renewed = error.reason in CHANGED and self._variants.renewed()
+        if not renewed and not self._variants.next(error.reason, tried=True):
+            raise told from error
+        await self._use_variant(told)
 
     def take_up(self, part: TakenUp) -> bool:
         """Goes on with an answer that another gateway has begun; False when it cannot, and begins anew."""

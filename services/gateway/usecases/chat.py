@@ -93,7 +93,7 @@ class ChatPipeline:
                             yield events
                     raise call.run.cut_short()
                 except PlatformError as error:
-                    await call.run.recover(error)
+                    await call.recover(error)
                 finally:
                     stream.cancel()
         except (PlatformError, asyncio.CancelledError) as error:

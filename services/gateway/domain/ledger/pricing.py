@@ -13,6 +13,13 @@ def most(price: Price, prompt_tokens: int, output_tokens: int) -> int:
     return _up(prompt_tokens * dearest + output_tokens * price.output_nanodollars)
 
 
+def affordable(price: Price, prompt_tokens: int, nanodollars: int) -> int:
+    """Output tokens that so much pays for behind the prompt, none of which is cached; 0 = not even the prompt."""
+    dearest = max(price.input_nanodollars, price.cached_nanodollars)
+    left = nanodollars * TOKENS_PER_PRICE - prompt_tokens * dearest
+    return max(0, left // max(1, price.output_nanodollars))
+
+
 def more(meta: UsageMeta, tokens: int) -> int:
     """Nano-dollars for further output tokens, at the prices of a hold."""
     return _up(tokens * meta.output_price)

@@ -11,7 +11,10 @@ from libs.telemetry.metrics import Registry
 from libs.testing.clock import FakeClock
 from libs.testing.loop import run
 from services.gateway.adapters.placements import PlacementLimits, RememberingRouter
+from services.gateway.domain.choose import Choices, ChooseQuery
 from services.gateway.domain.plan import Candidate, PlaceQuery, Plan
+from services.gateway.domain.route import Choice
+from services.gateway.domain.turn_facts import TurnFacts
 
 QUERY = PlaceQuery("r1", "acme", "m", "d1", 10, session="s1")
 
@@ -19,9 +22,11 @@ QUERY = PlaceQuery("r1", "acme", "m", "d1", 10, session="s1")
 class Router:
     def __init__(self, reason="bound", *, uncertain=False):
         self.reason, self.uncertain, self.asked, self.down = reason, uncertain, [], False
+        self.chosen = []
 
-    async def choose(self, model, session, *, timeout, metadata):
-        return [model, session]
+    async def choose(self, query, *, timeout, metadata):
+        self.chosen.append(query)
+        return Choices((Choice(f"m{len(self.chosen)}", "classified", "small"), Choice("up", "fallback-up", "large")))
 
     async def place(self, query, *, timeout, metadata):
         self.asked.append(query)
@@ -131,9 +136,62 @@ def test_it_can_be_switched_off_and_is_bounded():
     run(scenario())
 
 
-def test_choose_is_passed_on():
+STEP = ChooseQuery("r1", "acme", "auto", TurnFacts(tool_depth=1), session="s1")
+
+
+async def chosen(scene, query):
+    found = await scene.remembering.choose(query, timeout=1.0, metadata={})
+    return found.choices[0].model, found.choices[0].reason
+
+
+def test_a_choice_holds_for_the_steps_of_a_tool_loop():
     async def scenario():
         scene = Scene(Router())
-        assert await scene.remembering.choose("auto", "s", timeout=1.0, metadata={}) == ["auto", "s"]
+        assert await chosen(scene, replace(STEP, turn=TurnFacts())) == ("m1", "classified")
+        assert [await chosen(scene, STEP) for _ in range(3)] == [("m1", "sticky")] * 3
+        assert len(scene.router.chosen) == 1
+        assert await chosen(scene, replace(STEP, turn=TurnFacts())) == ("m2", "classified")  # the user speaks
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"tenant": "evil"}, {"session": "s2"}, {"session": ""}, {"model": "auto:best"}, {"min_tier": "large"},
+        {"models_allowed": ("up",)}, {"turn": TurnFacts(tool_depth=3, repeats=3)},
+        {"turn": TurnFacts(tool_depth=3, tool_errors=3)}, {"turn": TurnFacts()},
+    ],
+)  # fmt: skip
+def test_another_question_and_a_stall_are_the_routers(other):
+    async def scenario():
+        scene = Scene(Router())
+        await chosen(scene, STEP)
+        assert await chosen(scene, replace(STEP, **other)) == ("m2", "classified")
+
+    run(scenario())
+
+
+def test_a_choice_ends_with_time_with_the_catalog_and_with_a_failure():
+    async def scenario():
+        scene = Scene(Router())
+        await chosen(scene, STEP)
+        scene.version += 1
+        assert await chosen(scene, STEP) == ("m2", "classified")
+        scene.remembering.forget(QUERY)
+        assert await chosen(scene, STEP) == ("m3", "classified")
+        await scene.clock.sleep(30)
+        assert await chosen(scene, STEP) == ("m4", "classified")
+
+    run(scenario())
+
+
+def test_sessions_whose_choice_is_remembered_are_bounded():
+    async def scenario():
+        scene = Scene(Router(), sessions_max=2)
+        for name in ("a", "b", "c"):
+            await chosen(scene, replace(STEP, session=name))
+        assert await chosen(scene, replace(STEP, session="a")) == ("m4", "classified")
+        assert await chosen(scene, replace(STEP, session="c")) == ("m3", "sticky")
 
     run(scenario())
