@@ -27,15 +27,14 @@ from services.gateway.domain.idempotency import keyed as keyed_of
 from services.gateway.domain.turns import ChatRequest, Principal
 from services.gateway.events import Ended, Started
 from services.gateway.metrics import RestMetrics
-from services.gateway.wire.openai_chat_decode import ChatCall, ChatDecoder
+from services.gateway.wire.openai_chat_decode import HEADERS, ChatCall, ChatDecoder
 from services.gateway.wire.openai_chat_stream import ChatStream
 from services.gateway.wire.openai_chat_whole import ChatWhole
 from services.gateway.wire.openai_errors import unexpected
-from services.gateway.wire.session_claims import HEADERS as SESSION_HEADERS
 
 ROUTE = "chat"
 PATH = "/v1/chat/completions"
-_SESSION_NAMES = {name.encode(): name for name in SESSION_HEADERS}
+_BODYS = {name.encode(): name for name in HEADERS}
 _log = get_logger("gateway.rest")
 
 
@@ -55,7 +54,8 @@ class _Head:
 
     authorization: str = ""
     content_length: bytes | None = None
-    session: dict[str, str] = field(default_factory=dict)
+    # Those that say what the body may say, too: its session, its constraints.
+    of_body: dict[str, str] = field(default_factory=dict)
     idempotency_key: str | None = None
 
 
@@ -126,7 +126,7 @@ class ChatRoute:
         return self._decoded(body, head, principal)
 
     def _decoded(self, body: bytes, head: _Head, principal: Principal) -> tuple[ChatCall, Principal, Keyed | None]:
-        call = self.decoder.decode(body, head.session, principal)
+        call = self.decoder.decode(body, head.of_body, principal)
         if head.idempotency_key is None:
             return call, principal, None
         return call, principal, keyed_of(head.idempotency_key, ROUTE, body, call.request, principal)
@@ -242,8 +242,8 @@ def _head_of(headers: list[tuple[bytes, bytes]]) -> _Head:
         elif name == b"idempotency-key":
             # What is no UTF-8 becomes something that is not printable either, and is refused with that.
             head.idempotency_key = value.decode("utf-8", "surrogateescape")
-        elif name in _SESSION_NAMES:
-            head.session.setdefault(_SESSION_NAMES[name], value.decode("utf-8", "replace"))
+        elif name in _BODYS:
+            head.of_body.setdefault(_BODYS[name], value.decode("utf-8", "replace"))
     return head
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from libs.errors import PlatformError, Reason
-from services.gateway.domain.turns import ChatRequest, Principal
+from services.gateway.domain.turns import NO_CONSTRAINTS, ChatRequest, Principal
 
 HEADER = "Idempotency-Key"
 KEY_CHARS_MAX = 255
@@ -98,7 +98,7 @@ class Page:
 def keyed(key: str, route: str, body: bytes, request: ChatRequest, principal: Principal) -> Keyed:
     """Binds a key to tenant, route and call. Raises INVALID_REQUEST for a key that is none.
 
-    The body is the call; what headers add to it is the session. A session belongs to one key and user: with one, the
+    The body is the call; what headers add to it is the session, and what the call may cost at most. A session belongs to one key and user: with one, the
     call of another principal is another call, and never gets this one's answer.
     """
     if not 0 < len(key) <= KEY_CHARS_MAX or not key.isprintable():
@@ -106,7 +106,9 @@ def keyed(key: str, route: str, body: bytes, request: ChatRequest, principal: Pr
         raise PlatformError(Reason.INVALID_REQUEST, message, started=False, param=HEADER)
     digest = _digest(route.encode(), key.encode())
     session = request.session.explicit
-    parts = (session, principal.key_id, request.user) if session else ()
+    parts: tuple[str, ...] = (session, principal.key_id, request.user) if session else ()
+    if request.constraints != NO_CONSTRAINTS:
+        parts = (*parts, repr(request.constraints))
     return Keyed(Slot(principal.tenant, digest), _digest(body, *[part.encode() for part in parts]))
 
 

@@ -27,6 +27,7 @@ from services.gateway.domain.turns import (
     Turn,
 )
 from services.gateway.events import Delta, Ended, Event
+from services.gateway.wire.constraints import constraints_of
 from services.gateway.wire.limits import Limits
 from services.gateway.wire.metadata import metadata_of
 from services.gateway.wire.openai_chat_types import ChatBody, FunctionName, NamedToolChoice
@@ -62,6 +63,7 @@ def request_of(message: ChatMessage, headers: Mapping[str, str], principal: Prin
         session=_session(message, headers, principal.tenant, turns),
         user=message.user[:512],
         metadata=metadata_of(dict(message.metadata)),
+        constraints=constraints_of(headers, None),
     )
 
 

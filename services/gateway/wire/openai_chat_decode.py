@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import msgspec
 
 from services.gateway.domain.turns import ChatRequest, Principal, SessionClaim, Turn
+from services.gateway.wire.constraints import HEADERS as CONSTRAINT_HEADERS
+from services.gateway.wire.constraints import constraints_of
 from services.gateway.wire.limits import Limits
 from services.gateway.wire.metadata import metadata_of
 from services.gateway.wire.openai_chat_types import NULL, ChatBody, Conversation, StrictChatBody
@@ -16,8 +18,10 @@ from services.gateway.wire.openai_sampling import SamplingDecoder
 from services.gateway.wire.openai_tools import ToolsDecoder, choice_of, guided_of
 from services.gateway.wire.openai_unhonoured import ignored_fields
 from services.gateway.wire.refusals import from_msgspec, invalid
+from services.gateway.wire.session_claims import HEADERS as SESSION_HEADERS
 from services.gateway.wire.session_claims import claim_of
 
+HEADERS = SESSION_HEADERS | CONSTRAINT_HEADERS
 _KNOWN = ChatBody.__struct_fields__
 _NAME_CHARS_MAX = 512
 _Bad = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
@@ -43,7 +47,7 @@ class ChatDecoder:
         self._lenient = msgspec.json.Decoder(ChatBody)
 
     def decode(self, raw: bytes, headers: Mapping[str, str], principal: Principal) -> ChatCall:
-        """The call; `headers` are those of session_claims.HEADERS that came. Raises PlatformError, always a 400."""
+        """The call; `headers` are those of HEADERS that came, lower case. Raises PlatformError, always a 400."""
         body, ignored = self._body(raw)
         turns = turns_of(body.messages, self._limits)
         tools = self._tools.decode(bytes(body.tools)) if body.tools is not NULL else ()
@@ -59,6 +63,7 @@ class ChatDecoder:
             metadata=metadata_of(body.metadata) if body.metadata else {},
             ignored_fields=ignored,
             streamed=bool(body.stream),
+            constraints=constraints_of(headers, body.headrace),
         )
         options = body.stream_options
         if options is not None and not body.stream:

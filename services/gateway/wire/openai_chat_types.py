@@ -109,6 +109,13 @@ class Conversation(Struct):
     id: str
 
 
+class Extension(Struct, forbid_unknown_fields=True):
+    """`headrace`, ours: what the call may cost at most, in dollars, and the least tier that may answer it."""
+
+    max_cost: str | float | None = None
+    min_tier: str | None = None
+
+
 class ChatBody(Struct):
     """The body of `POST /v1/chat/completions`."""
 
@@ -149,6 +156,7 @@ class ChatBody(Struct):
     root_session_id: str | None = None
     conversation: str | Conversation | None = None
     previous_response_id: str | None = None
+    headrace: Extension | None = None
 
 
 class StrictChatBody(ChatBody, forbid_unknown_fields=True):
