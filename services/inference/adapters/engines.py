@@ -81,9 +81,11 @@ def build_engine(
         raise SettingsError([str(error)]) from error
     # vLLM itself is imported when the engine starts.
     from services.inference.adapters.vllm.engine import VllmEngine
+    from services.inference.adapters.vllm.kv_stream import KvStream
 
     vllm = settings.vllm.model_copy(update={"window_tokens": window})
-    engine = VllmEngine(vllm, str(settings.model.path), clock=clock, on_death=on_death)
+    kv = KvStream(blocks) if blocks is not None else None
+    engine = VllmEngine(vllm, str(settings.model.path), clock=clock, on_death=on_death, kv=kv)
     return TokenSide(engine, files, TokenizerDetokenizers(files.tokenizer))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from services.inference.adapters.vllm.capacity import KvFigures
+from services.inference.adapters.vllm.kv_stream import KvEndpoints
 from services.inference.adapters.vllm.sampling import Limits
 from services.inference.adapters.vllm.settings import VllmSettings
 from services.inference.domain.output.parser import OutputParsers
@@ -57,8 +58,11 @@ class Backend(Protocol):
         ...
 
 
-def build(settings: VllmSettings, model_path: str) -> Backend:
-    """Imports vLLM, forks the grammar sandbox, starts the engine. Blocks half a minute; the thread must stay alive."""
+def build(settings: VllmSettings, model_path: str, kv: KvEndpoints | None = None) -> Backend:
+    """Imports vLLM, forks the grammar sandbox, starts the engine, which tells its KV events at `kv`.
+
+    Blocks half a minute; the thread must stay alive.
+    """
     from functools import partial
 
     from services.inference.adapters.vllm.compiler import prepare
@@ -68,7 +72,7 @@ def build(settings: VllmSettings, model_path: str) -> Backend:
     _settle_memory()
     sandbox = GrammarSandbox(partial(prepare, model_path), settings.grammar_seconds_max)
     try:
-        llm = Llm(settings, model_path, sandbox)
+        llm = Llm(settings, model_path, sandbox, kv)
     except BaseException:
         sandbox.close()
         raise

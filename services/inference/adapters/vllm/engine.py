@@ -15,6 +15,7 @@ from services.inference.adapters.vllm.backend import Backend, build
 from services.inference.adapters.vllm.calls import Calls
 from services.inference.adapters.vllm.grammar import Grammars
 from services.inference.adapters.vllm.keeper import Keeper
+from services.inference.adapters.vllm.kv_stream import KvEndpoints, KvStream
 from services.inference.adapters.vllm.settings import VllmSettings
 from services.inference.domain.model import Capabilities, Capacity, EngineLoad, ResumeForm
 from services.inference.domain.output.parser import OutputParsers
@@ -23,7 +24,10 @@ from services.inference.ports import Step, StepSink
 
 
 class VllmEngine:
-    """See TokenEngine. `on_death` is called once, on the event loop, when the engine has died: the worker must exit."""
+    """See TokenEngine. `on_death` is called once, on the event loop, when the engine has died: the worker must exit.
+
+    `kv` takes its KV events; None = they stay off.
+    """
 
     def __init__(
         self,
@@ -32,12 +36,15 @@ class VllmEngine:
         *,
         clock: Clock | None = None,
         on_death: Callable[[str], None] = lambda _why: None,
-        build: Callable[[VllmSettings, str], Backend] = build,
+        build: Callable[[VllmSettings, str, KvEndpoints | None], Backend] = build,
+        kv: KvStream | None = None,
     ) -> None:
         self._settings = settings
         self._clock = clock or SystemClock()
         self._on_death = on_death
-        self._keeper = Keeper(lambda: build(settings, model_path), lambda backend: backend.close())
+        self._kv = kv
+        self._kv_endpoints: KvEndpoints | None = None
+        self._keeper = Keeper(lambda: build(settings, model_path, self._kv_endpoints), lambda backend: backend.close())
         self._backend: Backend | None = None
         self._calls: Calls | None = None
         self._steps: asyncio.Task[None] | None = None
@@ -50,16 +57,19 @@ class VllmEngine:
         """See TokenEngine. Raises PlatformError when the engine cannot hold one session, and what vLLM raises."""
         os.environ.update(self._settings.environment())
         try:
+            if self._kv is not None:
+                self._kv_endpoints = self._kv.open()
             self._backend = backend = await self._keeper.start(self._settings.start_seconds_max)
             room = self._plan(backend)
             grammars = Grammars(backend.sandbox, self._settings.grammar_bytes_max)
             self._calls = Calls(self._settings, backend, grammars, self._clock)
             self._steps = asyncio.create_task(self._take_steps(backend, self._calls), name="engine-steps")
             await asyncio.wait_for(self._warm_up(), self._settings.start_seconds_max)
+            told = self._kv is not None and await self._kv.begin(room.block_tokens)
         except BaseException:
             await self.close()
             raise
-        return _capabilities(self._settings, seeds=self._calls.seeds), room
+        return _capabilities(self._settings, seeds=self._calls.seeds, kv_events=told), room
 
     def _plan(self, backend: Backend) -> Capacity:
         if words := capacity.mismatch(backend.figures):
@@ -114,6 +124,8 @@ class VllmEngine:
             self._steps = None
         if self._calls:
             self._calls.fail_all(PlatformError(Reason.WORKER_LOST, "the worker is shutting down: try another"))
+        if self._kv is not None:
+            await self._kv.close()
         await self._keeper.close()
 
     async def _take_steps(self, backend: Backend, calls: Calls) -> None:
@@ -153,13 +165,14 @@ class _FirstToken:
             self.came.set_exception(error)
 
 
-def _capabilities(settings: VllmSettings, *, seeds: bool) -> Capabilities:
+def _capabilities(settings: VllmSettings, *, seeds: bool, kv_events: bool) -> Capabilities:
     return Capabilities(
         guided=True,
         logprobs_max=settings.logprobs_max,
         n=True,
         seed=seeds,
         lora=bool(settings.engine_args.lora_modules),
+        kv_events=kv_events,
         cache_salt=True,
         resume=ResumeForm.EXACT,
         # With a reasoning parser the grammar begins after the reasoning, which the resumed tokens may contain.

@@ -10,6 +10,7 @@ from typing import Any
 from unittest import mock
 
 from transformers import AutoTokenizer
+from vllm.config.kv_events import KVEventsConfig
 from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.inputs.engine import tokens_input
 from vllm.lora.request import LoRARequest
@@ -24,6 +25,7 @@ from libs.errors import PlatformError, Reason
 from services.inference.adapters.vllm import child
 from services.inference.adapters.vllm.arrived import Arrived
 from services.inference.adapters.vllm.capacity import KvFigures, token_bytes
+from services.inference.adapters.vllm.kv_stream import BATCHES_KEPT, KvEndpoints
 from services.inference.adapters.vllm.parsers import VllmParsers
 from services.inference.adapters.vllm.sampling import Limits, refuse
 from services.inference.adapters.vllm.sandbox import GrammarSandbox
@@ -64,7 +66,9 @@ def window_of(model_path: str) -> int:
 class Llm:
     """See Backend."""
 
-    def __init__(self, settings: VllmSettings, model_path: str, sandbox: GrammarSandbox) -> None:
+    def __init__(
+        self, settings: VllmSettings, model_path: str, sandbox: GrammarSandbox, kv: KvEndpoints | None
+    ) -> None:
         """Starts the engine's processes and loads the model; blocks for half a minute. Owns `sandbox` from then on.
 
         The calling thread must live as long as the engine: the engine dies with it.
@@ -79,6 +83,7 @@ class Llm:
         self.is_cpu = bool(current_platform.is_cpu())
         self.chunked = settings.chunked_prefill if settings.chunked_prefill is not None else not self.is_cpu
         args = AsyncEngineArgs(**settings.for_vllm(model_path, window, chunked_prefill=self.chunked))
+        args.kv_events_config = _kv_events(kv)
         with _our_entry_point():
             self._llm = _Llm.from_engine_args(args)
         unregister_vllm_metrics()  # the worker has its own metrics, vLLM's would stay at zero beside them
@@ -174,6 +179,19 @@ class Llm:
         if reader is not None and not reader.get_loop().is_closed():
             # vLLM leaves the zmq context open; its sockets close on the loop, in a call queued just before.
             reader.get_loop().call_soon_threadsafe(resources.ctx.destroy, 0)
+
+
+def _kv_events(kv: KvEndpoints | None) -> KVEventsConfig | None:
+    """Always with addresses of ours: vLLM's default is a TCP port on all interfaces."""
+    if kv is None:
+        return None
+    return KVEventsConfig(
+        enable_kv_cache_events=True,
+        publisher="zmq",
+        endpoint=kv.events,
+        replay_endpoint=kv.repeats,
+        buffer_steps=BATCHES_KEPT,
+    )
 
 
 def _structured(guided: Guided) -> StructuredOutputsParams:

@@ -129,7 +129,7 @@ class Rig:
             "no/model",
             clock=self.clock,
             on_death=self.deaths.append,
-            build=lambda _settings, _path: self.backend,
+            build=lambda _settings, _path, _kv: self.backend,
         )
         self.capabilities, self.capacity = await self.engine.start()
         return self
