@@ -5,16 +5,20 @@ from __future__ import annotations
 from headrace.inference.v1 import inference_pb2 as inference
 from headrace.router.v1 import router_pb2 as router
 
+from libs.block_hash import unpacked
 from services.router.domain.catalog import Catalog, Entry
 from services.router.domain.plan import PlaceReason
 from services.router.domain.worker import Description, StateMessage, Worker
-from services.router.usecases.placing import Placement, PlaceQuery
+from services.router.usecases.placing import Placed, PlaceQuery
 
 NOBODY: frozenset[str] = frozenset()
 
 
 def state_message(wire: inference.WatchStateResponse) -> StateMessage:
-    """A state message as the registry takes it."""
+    """A state message as the registry takes it. Its blocks are taken out of `wire`: they may be megabytes."""
+    stored, dropped = wire.stored, wire.dropped
+    wire.ClearField("stored")
+    wire.ClearField("dropped")
     return StateMessage(
         boot_id=wire.boot_id,
         sequence=wire.sequence,
@@ -24,12 +28,29 @@ def state_message(wire: inference.WatchStateResponse) -> StateMessage:
         draining=wire.draining,
         healthy=wire.healthy,
         wire=wire,
+        kv_use=wire.kv_use,
+        queue_ms=wire.queue_ms,
+        stored=unpacked(stored) if stored else None,
+        dropped=unpacked(dropped) if dropped else None,
+        cleared=wire.cleared,
+        blocks_held=wire.blocks_held,
     )
 
 
 def description(wire: inference.DescribeModelResponse) -> Description:
     """A description as the registry takes it."""
-    return Description(wire.worker, wire.boot_id, wire.model, tuple(wire.pools), wire.model_digest, wire)
+    return Description(
+        wire.worker,
+        wire.boot_id,
+        wire.model,
+        tuple(wire.pools),
+        wire.model_digest,
+        wire,
+        block_tokens=wire.capacity.block_tokens,
+        blocks=wire.capacity.blocks,
+        running_max=wire.capacity.running_max,
+        kv_events=wire.capabilities.kv_events,
+    )
 
 
 def place_query(wire: router.PlaceRequest) -> PlaceQuery:
@@ -42,20 +63,24 @@ def place_query(wire: router.PlaceRequest) -> PlaceQuery:
         wire.session,
         wire.affinity_key,
         frozenset(excluded) if excluded else NOBODY,
+        wire.prompt_tokens,
+        unpacked(wire.blocks),
+        wire.root_session,
     )
 
 
-def place_response(placement: Placement) -> router.PlaceResponse:
+def place_response(placed: Placed) -> router.PlaceResponse:
     """What Place answers."""
-    places, version, uncertain = placement
+    places, version, uncertain, predicted = placed
     return router.PlaceResponse(
-        candidates=[_candidate(worker, reason) for worker, reason in places],
+        candidates=[_candidate(*place) for place in places],
         binding_version=version,
         binding_uncertain=uncertain,
+        predicted=predicted,
     )
 
 
-def _candidate(worker: Worker, reason: PlaceReason) -> router.Candidate:
+def _candidate(worker: Worker, reason: PlaceReason, cached_tokens: int, cost: float) -> router.Candidate:
     said = worker.description
     assert said is not None  # noqa: S101 -- pools hold described workers
     return router.Candidate(
@@ -65,6 +90,8 @@ def _candidate(worker: Worker, reason: PlaceReason) -> router.Candidate:
         model_digest=said.model_digest,
         reason=reason,
         load=worker.load,
+        cached_tokens=cached_tokens,
+        cost=cost,
     )
 
 

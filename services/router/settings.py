@@ -10,6 +10,14 @@ from libs.rpc.dial import Transport
 from libs.rpc.settings import RpcServerSettings
 from libs.settings import LogSettings, ServiceSettings, SettingsGroup
 from libs.valkey import ValkeySettings
+from services.router.policy_settings import (
+    PolicySettings,
+    ThresholdSettings,
+    TiersSettings,
+    TrialSettings,
+    VariantSettings,
+    refuse_ambiguous,
+)
 
 
 class LivenessSettings(SettingsGroup):
@@ -25,11 +33,30 @@ class LivenessSettings(SettingsGroup):
 
 
 class PlacementSettings(SettingsGroup):
-    """How new sessions are spread."""
+    """How new sessions are spread. Costs are in tokens that are computed before the prompt's first one."""
 
-    # Bounded loads: no worker takes new work beyond this multiple of the mean. 1.0 spreads evenly and breaks affinity
-    # at the first difference; very large is plain hashing, in which the luckiest worker may get far more than that.
+    # Bounded loads: beyond this multiple of the mean, each call that a worker has counts like a whole prompt; where
+    # nothing is known of the prompt, the worker takes nothing. 1.0 spreads evenly and breaks affinity at the first
+    # difference; very large lets the queue alone decide, or the hash, in which the luckiest gets far more than that.
     load_factor: float = Field(default=1.25, ge=1.0, le=1000.0)
+    # A running call slows others down by its part of each step: so many tokens. 0 = only queues count.
+    running_tokens: float = Field(default=16.0, ge=0.0, le=10_000.0)
+    # Share of the uncached tokens sent to a worker in the last minutes that is held against it, so that caches fill
+    # evenly before queues show it. 0 = not at all; far above the default it outweighs prefixes.
+    balance_share: float = Field(default=0.05, ge=0.0, le=1.0)
+    # Use of the KV cache by running calls above which a worker costs more, up to twice the prompt when full. 1 is not
+    # possible; 0.99 hardly notices, 0 counts all use against it.
+    pressure_start: float = Field(default=0.9, ge=0.0, le=0.99)
+    # Part of a sub-agent's prompt that its root session's worker is believed to have when nobody knows better. 0 places
+    # sub-agents like all others.
+    tree_share: float = Field(default=0.5, ge=0.0, le=1.0)
+    # A placed prompt counts as cached for so long, unless the worker says so itself. Shorter than a prefill, and a
+    # burst of equal prompts is spread; much longer, and what was evicted is still believed.
+    expected_seconds: float = Field(default=10.0, ge=0.1, le=600.0)
+    # Blocks of such prompts, 8 bytes each; the oldest go first.
+    expected_blocks_max: int = Field(default=2_000_000, ge=1000, le=100_000_000)
+    # A worker whose blocks do not add up is asked for all of them again, no more often than this.
+    resync_seconds: float = Field(default=10.0, ge=0.1, le=3600.0)
     # Workers named in one plan. 1 leaves the gateway nothing to go on to; more than it may try only costs bytes.
     places_max: int = Field(default=4, ge=1, le=64)
 
@@ -64,6 +91,13 @@ class RouterSettings(ServiceSettings):
     liveness: LivenessSettings = LivenessSettings()
     placement: PlacementSettings = PlacementSettings()
     bindings: BindingSettings = BindingSettings()
+    # What `auto` chooses from. Empty: calls name their model.
+    tiers: TiersSettings = TiersSettings()
+    thresholds: ThresholdSettings = ThresholdSettings()
+    policy: PolicySettings = PolicySettings()
+    # Pool → its variants, for canaries and A/B tests. A pool that has some need not be served under its own name.
+    variants: dict[str, tuple[VariantSettings, ...]] = Field(default_factory=dict)
+    trials: TrialSettings = TrialSettings()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -71,4 +105,5 @@ class RouterSettings(ServiceSettings):
             raise ValueError("bindings.recheck_seconds must be at most a quarter of bindings.ttl_seconds")
         if len(set(self.workers)) != len(self.workers):
             raise ValueError("workers must be distinct addresses")
+        refuse_ambiguous(self.variants)
         return self

@@ -12,6 +12,7 @@ from libs.rpc.api import Channel
 from libs.telemetry.metrics import Registry as MetricRegistry
 from services.router.adapters.workers import FollowRule, WorkerFollower, sweep_forever
 from services.router.api import RouterApi
+from services.router.composition.placement import caches_of, placement_of
 from services.router.domain.binding_cache import BindingCache
 from services.router.domain.plan import PlanRule
 from services.router.domain.registry import Registry
@@ -46,13 +47,15 @@ class Router:
 def compose(settings: RouterSettings, ports: Ports) -> Router:
     """The service over its ports."""
     silence_seconds = settings.liveness.silence_ms / 1000
-    fleet = Fleet(Registry(settings.workers, silence_seconds), ports.clock)
+    place = settings.placement
+    caches = caches_of(place)
+    fleet = Fleet(Registry(settings.workers, silence_seconds, caches), ports.clock)
     cache = BindingCache(settings.bindings.cache_size_max, settings.bindings.cache_idle_seconds)
     metrics = RouterMetrics(ports.metrics)
     metrics.watch(fleet, cache, ports.store)
-    plan = PlanRule(settings.placement.load_factor, settings.placement.places_max)
-    rule = PlacingRule(plan, settings.bindings.recheck_seconds)
-    placing = Placing(fleet, cache, ports.store, rule, metrics, clock=ports.clock, random=ports.random)
+    rule = PlacingRule(PlanRule(place.load_factor, place.places_max), settings.bindings.recheck_seconds)
+    placement = placement_of(place, caches, ports.random)
+    placing = Placing(fleet, cache, ports.store, placement, rule, metrics, clock=ports.clock, random=ports.random)
     follow = FollowRule(settings.liveness.redial_seconds, settings.liveness.reconnect_ms_max / 1000)
     followers = {
         f"follow {address}": WorkerFollower(

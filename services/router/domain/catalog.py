@@ -11,10 +11,14 @@ from services.router.domain.worker import Description, Worker, WorkerState
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pool:
-    """Live workers of one name, all of one digest; `by_name` for bindings."""
+    """Live workers of one name, all of one digest. `predicted`: all of them tell which blocks they hold.
+
+    `by_name` is for bindings: it has the ejected as well, which keep their sessions though nobody is sent there.
+    """
 
     workers: tuple[Worker, ...]
     by_name: Mapping[str, Worker]
+    predicted: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,15 +55,17 @@ def build_catalog(workers: Iterable[Worker], generation: int) -> Catalog:
 
 
 def _entry(name: str, workers: list[Worker]) -> Entry:
-    live = [worker for worker in workers if worker.state is WorkerState.LIVE]
+    ejected = [worker for worker in workers if worker.state is WorkerState.EJECTED]
+    # When all others are lost, one that does badly is better than nobody.
+    live = [worker for worker in workers if worker.state is WorkerState.LIVE] or ejected
     chosen = default_digest(_digest(worker) for worker in live or workers)
     variants = {
-        digest: _pool([worker for worker in live if _digest(worker) == digest])
+        digest: _pool(_of_digest(live, digest), _of_digest(ejected, digest))
         for digest in {_digest(worker) for worker in live}
     }
     description = next(worker.description for worker in workers if _digest(worker) == chosen)
     assert description is not None  # noqa: S101 -- build_catalog passes described workers
-    return Entry(name, name != description.model, description, variants.get(chosen, _pool([])), variants)
+    return Entry(name, name != description.model, description, variants.get(chosen, _pool([], [])), variants)
 
 
 def default_digest(digests: Iterable[str]) -> str:
@@ -72,7 +78,13 @@ def _digest(worker: Worker) -> str:
     return worker.description.model_digest if worker.description else ""
 
 
-def _pool(workers: list[Worker]) -> Pool:
+def _of_digest(workers: list[Worker], digest: str) -> list[Worker]:
+    return [worker for worker in workers if _digest(worker) == digest]
+
+
+def _pool(workers: list[Worker], ejected: list[Worker]) -> Pool:
     # Two processes of one name (a replacement that overlaps): one of them is the name's.
     by_name = {worker.name: worker for worker in sorted(workers, key=lambda worker: worker.address)}
-    return Pool(tuple(by_name[name] for name in sorted(by_name)), by_name)
+    ordered = tuple(by_name[name] for name in sorted(by_name))
+    predicted = all(worker.kv_events for worker in ordered)
+    return Pool(ordered, {worker.name: worker for worker in ejected} | by_name, predicted)

@@ -15,20 +15,26 @@ class PlaceReason(StrEnum):
     """Why a worker has its place; the value is `Candidate.reason`."""
 
     BOUND = "bound"
+    # Its cache, beyond what all candidates have, made it the cheapest.
+    PREFIX = "prefix"
+    # The session's root is bound there.
+    TREE = "tree"
     RENDEZVOUS = "rendezvous"
     # The key's own worker is at its load bound.
     OVERFLOW = "rendezvous-overflow"
-    # No session and no affinity key: any will do.
+    # Nothing speaks for one but its load.
     LEAST_LOADED = "least-loaded"
     # In case those before it fail.
     SPARE = "spare"
 
 
 class Place(NamedTuple):
-    """One place of the plan."""
+    """One place of the plan. `cost` in tokens of work ahead of the first token; 0 = not weighed."""
 
     worker: Worker
     reason: PlaceReason
+    cached_tokens: int = 0
+    cost: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

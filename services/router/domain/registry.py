@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import Enum, auto
 
+from services.router.domain.caches import Caches
 from services.router.domain.catalog import Catalog, build_catalog
 from services.router.domain.worker import Description, StateMessage, Worker, WorkerState
 
@@ -13,17 +14,21 @@ class Verdict(Enum):
     """What the subscriber must do after a message."""
 
     FINE = auto()
-    # A message was missed (or came twice): subscribe again, from a snapshot.
+    # A message was missed (or came twice), or its blocks do not add up: subscribe again, from a snapshot.
     RESUBSCRIBE = auto()
     # A new life of the process: ask DescribeModel again; until then nothing is placed there.
     DESCRIBE = auto()
 
 
 class Registry:
-    """Times are `Clock.monotonic`. A change of who may be placed on raises `generation`."""
+    """Times are `Clock.monotonic`. A change of who may be placed on raises `generation`.
 
-    def __init__(self, addresses: Iterable[str], silence_seconds: float) -> None:
-        self.workers = {address: Worker(address) for address in addresses}
+    `caches` learns the workers' blocks.
+    """
+
+    def __init__(self, addresses: Iterable[str], silence_seconds: float, caches: Caches | None = None) -> None:
+        self.workers = {address: Worker(address, slot=slot) for slot, address in enumerate(addresses)}
+        self.caches = caches or Caches()
         self.generation = 0
         self._silence_seconds = silence_seconds
         self._swept_at: float | None = None
@@ -44,11 +49,17 @@ class Registry:
         follows = last is not None and (message.boot_id, message.sequence) == (last.boot_id, last.sequence + 1)
         if not message.snapshot and not follows:
             return Verdict.RESUBSCRIBE
+        if last is not None and last.boot_id != message.boot_id:
+            self.caches.restarted(worker)
         worker.last, worker.heard_at, worker.connected, worker.silent = message, now, True, False
         worker.told = message.running + message.waiting
+        worker.waiting, worker.kv_use = message.waiting, message.kv_use
         worker.forget_placed(now)
+        whole = self.caches.heard(worker, message, now)
         self._note_change(worker)
-        return Verdict.FINE if worker.boot_id == message.boot_id else Verdict.DESCRIBE
+        if worker.boot_id != message.boot_id:
+            return Verdict.DESCRIBE
+        return Verdict.FINE if whole else Verdict.RESUBSCRIBE
 
     def described(self, address: str, description: Description) -> None:
         """Takes a description in."""
@@ -60,8 +71,9 @@ class Registry:
         """The connection or the subscription broke."""
         worker = self.workers[address]
         worker.connected = False
-        worker.told = 0
+        worker.told = worker.waiting = 0
         worker.recent.clear()
+        self.caches.lost(worker)
         self._note_change(worker)
 
     def sweep(self, now: float) -> None:

@@ -7,21 +7,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from libs.block_hash import Hashes
 from libs.clock import Clock
 from libs.errors import PlatformError, Reason
 from services.router.domain.binding import Binding, BindingOutcome, Bound, SessionKey
 from services.router.domain.binding_cache import BindingCache, Held
 from services.router.domain.catalog import Pool
+from services.router.domain.placement import Placement
 from services.router.domain.plan import Place, PlanRule, plan_bound, plan_new
 from services.router.domain.rendezvous import rank
 from services.router.domain.scorers.affinity import bound_worker, placement_key, usable
+from services.router.domain.scorers.question import NO_BLOCKS, Wanted
 from services.router.ports import BindingStore, Observer
 from services.router.usecases.fleet import Fleet
 
 
-@dataclass(frozen=True, slots=True)
-class PlaceQuery:
-    """What is to be placed; the fields are PlaceRequest's."""
+class PlaceQuery(NamedTuple):
+    """What is to be placed; the fields are PlaceRequest's. `blocks` are empty when the gateway does not know them."""
 
     tenant: str
     model: str
@@ -29,14 +31,21 @@ class PlaceQuery:
     session: str
     affinity_key: str
     excluded: frozenset[str]
+    tokens: int = 0
+    blocks: Hashes = NO_BLOCKS
+    root_session: str = ""
 
 
-class Placement(NamedTuple):
-    """The plan, best first; `version` of the session's binding (0 = none stored)."""
+class Placed(NamedTuple):
+    """The plan, best first; `version` of the session's binding (0 = none stored).
+
+    `predicted`: the places' `cached_tokens` mean something.
+    """
 
     places: list[Place]
     version: int
     uncertain: bool
+    predicted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +64,7 @@ class Placing:
         fleet: Fleet,
         cache: BindingCache,
         store: BindingStore,
+        placement: Placement,
         rule: PlacingRule,
         observer: Observer,
         *,
@@ -64,13 +74,14 @@ class Placing:
         self._fleet = fleet
         self._cache = cache
         self._store = store
+        self._placement = placement
         self._rule = rule
         self._now = clock.monotonic
         self._random = random
         self._rechecks: set[asyncio.Task[None]] = set()
         self._observer = observer
 
-    async def place(self, query: PlaceQuery) -> Placement:
+    async def place(self, query: PlaceQuery) -> Placed:
         """Waits for one or two store operations at most, and only for a session that is new here or has to move.
 
         Raises PlatformError as `Fleet.pool`, and NO_WORKER when all workers are excluded.
@@ -82,71 +93,96 @@ class Placing:
         pool = self._fleet.pool(query.model, query.digest)
         held, plan = await self._settle(key, self._cache.get(key, now), pool, query)
         if plan:
-            return self._done(plan, held.binding.version, uncertain=not held.binding.stored, now=now)
+            return self._done(plan, held.binding.version, pool, query, uncertain=not held.binding.stored, now=now)
         return self._place_bound(key, held, self._fleet.pool(query.model, query.digest), query)  # the pool may be new
 
-    def at_once(self, query: PlaceQuery) -> Placement | None:
+    def at_once(self, query: PlaceQuery) -> Placed | None:
         """As `place`, where no store is needed: no session, or a bound one that stays. None = it is needed."""
         pool = self._fleet.pool(query.model, query.digest)
         now = self._now()
         if not query.session:
-            return self._done(self._new_plan(pool, query), 0, uncertain=False, now=now)
+            return self._done(self._new_plan(pool, query, now), 0, pool, query, uncertain=False, now=now)
         key = SessionKey(query.tenant, query.session)
         held = self._cache.get(key, now)
         if held is None or bound_worker(held.binding, pool) is None or self._unsaved(held):
             return None
         return self._place_bound(key, held, pool, query)
 
-    def _place_bound(self, key: SessionKey, held: Held, pool: Pool, query: PlaceQuery) -> Placement:
+    def _place_bound(self, key: SessionKey, held: Held, pool: Pool, query: PlaceQuery) -> Placed:
         now = self._now()
         stale = now - held.checked_at > self._rule.recheck_seconds
         if stale and self._store.up:
             self._recheck(key, held, now)
         uncertain = not held.binding.stored or (stale and not self._store.up)
-        return self._done(self._session_plan(pool, held, query), held.binding.version, uncertain=uncertain, now=now)
+        plan = self._session_plan(pool, held, query, now)
+        return self._done(plan, held.binding.version, pool, query, uncertain=uncertain, now=now)
 
     def _unsaved(self, held: Held) -> bool:
         return not held.binding.stored and self._store.up
 
-    def _session_plan(self, pool: Pool, held: Held, query: PlaceQuery) -> list[Place]:
+    def _session_plan(self, pool: Pool, held: Held, query: PlaceQuery, now: float) -> list[Place]:
         worker = bound_worker(held.binding, pool)
         if worker is None or not usable(worker, query.excluded):
-            return self._new_plan(pool, query)
+            return self._new_plan(pool, query, now)
         if held.pool is not pool:  # pools are rebuilt with every change
             key = placement_key(query.tenant, query.session, "")
             ranking = rank(key, pool.workers, lambda item: item.name)
             held.plan = plan_bound(worker, ranking, self._rule.plan)
             held.pool = pool
-        if not query.excluded:
-            return held.plan
-        return [place for place in held.plan if place.worker.name not in query.excluded]
+        plan = held.plan
+        if query.excluded:
+            plan = [place for place in plan if place.worker.name not in query.excluded]
+        if not len(query.blocks):
+            return plan
+        cached = self._placement.cached_tokens(_wanted(query, now), [place.worker for place in plan])
+        return [Place(place.worker, place.reason, tokens) for place, tokens in zip(plan, cached, strict=True)]
 
-    def _new_plan(self, pool: Pool, query: PlaceQuery) -> list[Place]:
+    def _new_plan(self, pool: Pool, query: PlaceQuery, now: float) -> list[Place]:
+        """By score. By hash, when nothing is known of the prompt, and when replicas must agree without the store."""
         workers = [worker for worker in pool.workers if worker.name not in query.excluded]
         if not workers:
             why = f"Every live worker of {query.model!r} has already failed this request. Retry later."
             raise PlatformError(Reason.NO_WORKER, why, retry_after_seconds=1.0, started=False)
         key = placement_key(query.tenant, query.session, query.affinity_key)
+        root = self._root(query, pool, now)
+        if (len(query.blocks) or root) and (self._store.up or not query.session):
+            return self._placement.choose(_wanted(query, now, key, root), workers)
         return plan_new(key, workers, self._cache.sessions, self._rule.plan, self._random)
 
-    def _done(self, places: list[Place], version: int, *, uncertain: bool, now: float) -> Placement:
+    def _root(self, query: PlaceQuery, pool: Pool, now: float) -> str:
+        """The worker of the session that this one's agent was started by, as far as this replica knows."""
+        if not query.root_session or query.root_session == query.session:
+            return ""
+        held = self._cache.get(SessionKey(query.tenant, query.root_session), now)
+        return held.binding.worker if held is not None and held.binding.worker in pool.by_name else ""
+
+    def _done(
+        self, places: list[Place], version: int, pool: Pool, query: PlaceQuery, *, uncertain: bool, now: float
+    ) -> Placed:
         first = places[0]
-        first.worker.placed(now)
+        blocks = query.blocks
+        if len(blocks):
+            self._placement.placed(_wanted(query, now), first.worker, first.cached_tokens)
+        else:
+            first.worker.placed(now, query.tokens)
         self._observer.placed(first.reason)
-        return Placement(places, version, uncertain)
+        return Placed(places, version, uncertain, pool.predicted and len(blocks) > 0)
 
     async def _settle(
         self, key: SessionKey, held: Held | None, pool: Pool, query: PlaceQuery
     ) -> tuple[Held, list[Place]]:
         """Binds a new session or moves one; the stored binding wins over ours. The plan is empty when it did."""
         known = bound_worker(held.binding, pool) if held else None
-        plan = [] if known else self._new_plan(pool, query)
+        plan = [] if known else self._new_plan(pool, query, self._now())
         wanted = known.name if known else plan[0].worker.name
         try:
             binding = await self._bind(key, wanted, held.binding.version if held else 0, pool)
         except PlatformError as error:
             if error.reason is not Reason.STORE_UNAVAILABLE:
                 raise
+            if plan and (len(query.blocks) or query.root_session):  # by score, which another replica may see otherwise: they agree by hash
+                plan = self._new_plan(pool, query, self._now())
+                wanted = plan[0].worker.name
             binding = self._without_store(key, held, wanted)
         return self._cache.put(key, binding, self._now()), plan if binding.worker == wanted else []
 
@@ -178,6 +214,10 @@ class Placing:
             return
         if bound.binding != held.binding:
             self._cache.put(key, bound.binding, self._now())
+
+
+def _wanted(query: PlaceQuery, now: float, key: str = "", root: str = "") -> Wanted:
+    return Wanted(query.tokens, now, query.blocks, key, root)
 
 
 def _outcome(bound: Bound) -> BindingOutcome:

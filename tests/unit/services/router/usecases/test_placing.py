@@ -7,12 +7,14 @@ import pytest
 from libs.errors import PlatformError, Reason
 from libs.testing.clock import FakeClock
 from libs.testing.loop import run
+from services.router.composition.placement import caches_of, placement_of
 from services.router.domain.binding import Binding, SessionKey
 from services.router.domain.binding_cache import BindingCache
 from services.router.domain.plan import PlanRule
 from services.router.domain.registry import Registry
 from services.router.domain.rendezvous import weight
 from services.router.domain.worker import Description, StateMessage
+from services.router.settings import PlacementSettings
 from services.router.usecases.fleet import Fleet
 from services.router.usecases.placing import PlaceQuery, Placing, PlacingRule
 from tests.unit.services.router.fake_store import FakeStore
@@ -34,14 +36,15 @@ class Replica:
 
     def __init__(self, store, count=3, places_max=4):
         self.clock = FakeClock()
-        self.registry = Registry([f"h:{n}" for n in range(count)], silence_seconds=1e9)
+        caches = caches_of(PlacementSettings())
+        self.registry = Registry([f"h:{n}" for n in range(count)], 1e9, caches)
         self.fleet = Fleet(self.registry, self.clock)
         self.cache = BindingCache(1000, 600.0)
         self.seen = Seen()
         rule = PlacingRule(PlanRule(1.25, places_max), recheck_seconds=60.0)
-        self.placing = Placing(
-            self.fleet, self.cache, store, rule, self.seen, clock=self.clock, random=itertools.repeat(0.5).__next__
-        )
+        half = itertools.repeat(0.5).__next__
+        placement = placement_of(PlacementSettings(places_max=places_max), caches, half)
+        self.placing = Placing(self.fleet, self.cache, store, placement, rule, self.seen, clock=self.clock, random=half)
         for n in range(count):
             self.up(n)
 

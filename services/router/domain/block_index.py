@@ -1,0 +1,102 @@
+"""Which blocks each worker's cache holds, from the workers' own words.
+
+A worker's blocks are a set: it tells each block once when it comes and once when the last copy goes, so that a repeat
+changes nothing. Runs are exact: a block counts when all blocks before it are held as well, whatever order the engine
+evicts in.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from libs.block_hash import Hashes
+from services.router.domain.block_table import BlockTable
+
+# Bits of a set of workers in one table.
+WORKERS_PER_TABLE = 64
+# A first look at long prompts: most that are long are new to all workers, or nearly so.
+_FIRST_BLOCKS = 256
+
+
+class BlockIndex:
+    """Of workers by their slots, small numbers that the caller deals out; a slot is `clear`ed before its next owner."""
+
+    def __init__(self) -> None:
+        self._tables: list[BlockTable] = []
+        self._held: dict[int, int] = {}
+
+    @property
+    def blocks(self) -> int:
+        """Different blocks that are held."""
+        return sum(table.size for table in self._tables)
+
+    @property
+    def bytes_used(self) -> int:
+        """Memory of the tables."""
+        return sum(table.bytes_used for table in self._tables)
+
+    def held(self, slot: int) -> int:
+        """Blocks that this worker holds."""
+        return self._held.get(slot, 0)
+
+    def store(self, slot: int, hashes: Hashes) -> None:
+        """The worker has these blocks."""
+        if len(hashes):
+            table = slot // WORKERS_PER_TABLE
+            while len(self._tables) <= table:
+                self._tables.append(BlockTable())
+            self._held[slot] = self.held(slot) + self._tables[table].add(_distinct(hashes), _bit(slot))
+
+    def drop(self, slot: int, hashes: Hashes) -> None:
+        """The worker has them no more."""
+        if len(hashes) and self.held(slot):
+            self._held[slot] -= self._tables[slot // WORKERS_PER_TABLE].remove(_distinct(hashes), _bit(slot))
+
+    def clear(self, slot: int) -> None:
+        """The worker has nothing."""
+        if self._held.pop(slot, 0):
+            self._tables[slot // WORKERS_PER_TABLE].clear(_bit(slot))
+
+    def runs(self, hashes: Hashes) -> Runs:
+        """Who has how much of a prompt, from its first block on."""
+        return Runs([_steps(table, hashes) for table in self._tables])
+
+
+class Runs:
+    """Blocks from the start of one prompt, by worker."""
+
+    def __init__(self, tables: list[list[tuple[int, int]]]) -> None:
+        self._tables = tables
+
+    def of(self, slot: int) -> int:
+        """Length of the longest run from block 0."""
+        table, bit = divmod(slot, WORKERS_PER_TABLE)
+        run = 0
+        if table < len(self._tables):
+            for end, holders in self._tables[table]:
+                if not holders >> bit & 1:
+                    break
+                run = end
+        return run
+
+
+def _steps(table: BlockTable, hashes: Hashes) -> list[tuple[int, int]]:
+    """(end, who holds all blocks before it), shortest first; each has fewer holders than the one before."""
+    held = table.run(hashes[:_FIRST_BLOCKS])
+    if len(held) == _FIRST_BLOCKS < len(hashes):
+        rest = table.run(hashes[_FIRST_BLOCKS:]) & held[-1]
+        held = np.concatenate((held, rest[rest != 0]))
+    if not len(held):
+        return []
+    if held[0] == held[-1]:
+        return [(len(held), int(held[0]))]
+    ends = [*((held[1:] != held[:-1]).nonzero()[0] + 1).tolist(), len(held)]
+    return [(end, int(held[end - 1])) for end in ends]
+
+
+def _bit(slot: int) -> int:
+    return 1 << slot % WORKERS_PER_TABLE
+
+
+def _distinct(hashes: Hashes) -> Hashes:
+    return np.unique(hashes) if len(hashes) > 1 else hashes

@@ -1,0 +1,89 @@
+"""What the workers' caches hold: what they said, and what they were just sent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from libs.block_hash import Hashes
+from services.router.domain.block_index import BlockIndex
+from services.router.domain.expected import Expected, ExpectedRule
+from services.router.domain.worker import StateMessage, Worker
+
+
+@dataclass(frozen=True, slots=True)
+class CachesRule:
+    """`resync_seconds`: a worker is not asked for its blocks anew more often than this."""
+
+    expected: ExpectedRule = field(default_factory=ExpectedRule)
+    resync_seconds: float = 10.0
+
+
+class Caches:
+    """Of all workers of this router. Times are `Clock.monotonic`. `resyncs` counts, by reason."""
+
+    def __init__(self, rule: CachesRule = CachesRule()) -> None:
+        self._rule = rule
+        self.index = BlockIndex()
+        self.expected = Expected(rule.expected)
+        self.resyncs = {"count": 0, "drift": 0}
+
+    def heard(self, worker: Worker, message: StateMessage, now: float) -> bool:
+        """Takes in the blocks of a message that follows the last one. False = the worker must be asked for a snapshot.
+
+        A snapshot replaces everything. It may count otherwise than the worker does (a worker that holds too much for
+        one message says a part): the difference is kept, and a later message that differs by another number shows that
+        something was missed.
+        """
+        index, slot = self.index, worker.slot
+        if message.snapshot:
+            index.clear(slot)
+            worker.resync = ""
+        elif message.cleared:
+            index.clear(slot)
+            self.expected.forget(slot)
+        if message.dropped is not None:
+            index.drop(slot, message.dropped)
+        if message.stored is not None:
+            index.store(slot, message.stored)
+        off = message.blocks_held - index.held(slot)
+        if message.snapshot:
+            worker.blocks_off = off
+        elif off != worker.blocks_off and not worker.resync:
+            worker.resync = "count"
+        return not worker.resync or not self._may_resync(worker, now)
+
+    def drifted(self, worker: Worker) -> None:
+        """The worker's answers show that its cache is not what it is thought to be: its next message asks anew."""
+        worker.resync = "drift"
+
+    def lost(self, worker: Worker) -> None:
+        """The worker's process or connection is gone: it will begin with a snapshot."""
+        self.index.clear(worker.slot)
+        self.expected.forget(worker.slot)
+
+    def restarted(self, worker: Worker) -> None:
+        """A new life of the process: what the old one was sent is gone."""
+        self.expected.forget(worker.slot)
+
+    def sent(self, worker: Worker, blocks: Hashes, now: float) -> None:
+        """A prompt goes to this worker."""
+        if worker.kv_events:
+            self.expected.send(worker.slot, blocks, now)
+        elif worker.blocks_max:
+            self.expected.assume(worker.slot, blocks, worker.blocks_max)
+
+    def cached(self, blocks: Hashes, workers: Sequence[Worker], now: float) -> list[int]:
+        """Blocks from the start of a prompt that each of `workers` has or is about to have."""
+        steps = self.index.runs(blocks)
+        expected = self.expected.runs(blocks, now)
+        if not expected:
+            return [steps.of(worker.slot) for worker in workers]
+        return [max(steps.of(worker.slot), expected.get(worker.slot, 0)) for worker in workers]
+
+    def _may_resync(self, worker: Worker, now: float) -> bool:
+        if now - worker.resynced_at < self._rule.resync_seconds:
+            return False
+        worker.resynced_at = now
+        self.resyncs[worker.resync] += 1
+        return True

@@ -1,0 +1,114 @@
+"""Where a prompt without a binding goes: the worker with the least work ahead of its first token.
+
+Pure and synchronous; the router and the replays of loadtests use this very code. Costs are in tokens: those of the
+prompt that a worker would have to compute, and those of others that it computes first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from services.router.domain.caches import Caches
+from services.router.domain.plan import Place, PlaceReason
+from services.router.domain.rendezvous import weight
+from services.router.domain.scorers.affinity import Tree
+from services.router.domain.scorers.balance import Balance
+from services.router.domain.scorers.kv_pressure import KvPressure
+from services.router.domain.scorers.prefix import prefill
+from services.router.domain.scorers.question import Question, Scorer, Wanted
+from services.router.domain.scorers.queue import Queue
+from services.router.domain.worker import Worker
+
+
+@dataclass(frozen=True, slots=True)
+class PlacementRule:
+    """See PlacementSettings and the scorers."""
+
+    load_factor: float = 1.25
+    places_max: int = 4
+    running_tokens: float = 16.0
+    balance_share: float = 0.05
+    pressure_start: float = 0.9
+    tree_share: float = 0.5
+
+    def scorers(self) -> tuple[Scorer, ...]:
+        """What is weighed; all in one unit, so that there are no weights between them."""
+        return (
+            prefill,
+            Queue(self.running_tokens, self.load_factor),
+            Balance(self.balance_share),
+            KvPressure(self.pressure_start),
+            Tree(self.tree_share),
+        )
+
+
+class Scored(NamedTuple):
+    """Parallel to the workers asked for: tokens each is expected to have cached, and its cost in tokens."""
+
+    cached: list[int]
+    costs: list[float]
+
+
+class Placement:
+    """Weighs workers. `random` gives floats in [0, 1): it breaks ties of prompts that have no key."""
+
+    def __init__(self, caches: Caches, rule: PlacementRule, random: Callable[[], float]) -> None:
+        self.caches = caches
+        self._rule = rule
+        self._scorers = rule.scorers()
+        self._random = random
+
+    def choose(self, wanted: Wanted, workers: Sequence[Worker]) -> list[Place]:
+        """The plan over non-empty `workers`, best first."""
+        cached = self.cached_tokens(wanted, workers)
+        shared = min(cached)
+        costs = self.costs(Question(wanted, workers, cached, shared))
+        order = sorted(range(len(workers)), key=costs.__getitem__)
+        first, reason = self._first(wanted, workers, costs, order)
+        if wanted.root and workers[first].name == wanted.root:
+            reason = PlaceReason.TREE
+        elif cached[first] > shared:
+            reason = PlaceReason.PREFIX
+        order.remove(first)
+        spares = order[: self._rule.places_max - 1]
+        return [
+            Place(workers[first], reason, cached[first], costs[first]),
+            *[Place(workers[index], PlaceReason.SPARE, cached[index], costs[index]) for index in spares],
+        ]
+
+    def cached_tokens(self, wanted: Wanted, workers: Sequence[Worker]) -> list[int]:
+        """Tokens of the prompt that each worker has or is about to have. The last token is always computed."""
+        if not len(wanted.blocks):
+            return [0] * len(workers)
+        size = workers[0].block_tokens
+        most = (wanted.tokens - 1) // size if size else 0
+        return [min(run, most) * size for run in self.caches.cached(wanted.blocks, workers, wanted.now)]
+
+    def costs(self, question: Question) -> list[float]:
+        """Tokens of work ahead of the prompt's first token, for each worker."""
+        costs = [0.0] * len(question.workers)
+        for scorer in self._scorers:
+            scores = scorer(question)
+            if scores:
+                costs = list(map(float.__add__, costs, map(float, scores)))
+        return costs
+
+    def placed(self, wanted: Wanted, worker: Worker, cached: int) -> None:
+        """The prompt goes to this worker: its work and its blocks count from here on."""
+        worker.placed(wanted.now, max(0, wanted.tokens - cached))
+        if len(wanted.blocks):
+            self.caches.sent(worker, wanted.blocks, wanted.now)
+
+    def _first(
+        self, wanted: Wanted, workers: Sequence[Worker], costs: list[float], order: list[int]
+    ) -> tuple[int, PlaceReason]:
+        """Who is first: the cheapest. Equals are told apart by the key's hash, so that replicas agree, or at random."""
+        least = costs[order[0]]
+        equals = [index for index in order if costs[index] - least < 1.0]
+        if len(equals) == 1:
+            return order[0], PlaceReason.LEAST_LOADED
+        if wanted.key:
+            return max(equals, key=lambda index: weight(wanted.key, workers[index].name)), PlaceReason.RENDEZVOUS
+        return equals[int(self._random() * len(equals))], PlaceReason.LEAST_LOADED
