@@ -106,14 +106,28 @@ class SessionSettings(SettingsGroup):
 
 
 class QueueSettings(SettingsGroup):
-    """Where calls wait while every worker of their model pushes back; one queue per model."""
+    """Where calls wait for a place among those under way; one limit and one queue per model."""
 
     # The longest wait; the call's own deadline may end it earlier. 0 = no queue: refusals go to the client at once.
     # High values keep clients waiting that would be served sooner elsewhere.
     wait_seconds_max: float = Field(default=30.0, ge=0.0, le=3600.0)
-    # Beyond either a call is refused at once. One tenant's thousand waiters do not delay another's, but take memory.
+    # Where a queue has stood for so long, a call is refused at once that would wait for longer, or for longer than half
+    # of what calls take. Keep it well under the patience of callers: who gives up had waited in vain. High values turn
+    # an overload into long waits for all; low values refuse bursts that would be over soon.
+    standing_seconds: float = Field(default=2.0, ge=0.05, le=3600.0)
+    # How long most calls may wait inside a worker before fewer are sent there. Low values leave workers idle between
+    # calls; high ones move the queue into the workers, where it is neither fair nor known.
+    worker_wait_ms: float = Field(default=50.0, ge=1.0, le=60_000.0)
+    # Calls under way per worker before anything is learned, and the most of a model that are ever learned to be right.
+    inflight_start: int = Field(default=32, ge=1, le=4096)
+    inflight_max: int = Field(default=4096, ge=1, le=100_000)
+    # Places that one tenant's calls may have while others wait; alone it may have all. 1 = no bound: one tenant's long
+    # answers can then leave the others their turns only.
+    tenant_share: float = Field(default=0.5, gt=0.0, le=1.0)
+    # Beyond either a call is refused at once, or one that waits makes way for it: of lower priority, or of the tenant
+    # that has most of them. Each takes the memory of its prompt.
     waiting_max: int = Field(default=1024, ge=1, le=100_000)
-    tenant_max: int = Field(default=256, ge=1, le=100_000)
+    tenant_max: int = Field(default=1024, ge=1, le=100_000)
     # When a refused call tries again if its worker named no time. Low values ask full workers again and again.
     retry_seconds: float = Field(default=0.5, ge=0.01, le=60.0)
     # Waiting so long counts as much as one step of priority, within a tenant. High values let low priorities wait.

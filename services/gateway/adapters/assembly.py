@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -27,7 +28,7 @@ from services.gateway.adapters.wait_metrics import WaitMetrics
 from services.gateway.adapters.warmup import Warmth
 from services.gateway.adapters.workers import Channels, RpcWorkers
 from services.gateway.domain.salt import CacheSalts
-from services.gateway.ports import Observer, Owners
+from services.gateway.ports import Catalog, Observer, Owners
 from services.gateway.ports.sent import SentCounts
 from services.gateway.usecases.attempts import Means, RunnerLimits
 from services.gateway.usecases.call import Services
@@ -104,7 +105,7 @@ async def open_pipeline(
     registry = options.registry or Registry()
     router = RememberingRouter(RpcRouter(to_router), catalog.version, clock, options.placements, registry)
     wait_metrics = WaitMetrics(registry)
-    room = WaitingRoom(clock, options.waiting, wait_metrics)
+    room = WaitingRoom(clock, options.waiting, wait_metrics, workers=partial(_workers, catalog))
     wait_metrics.read_from(lambda: len(room))
     services = Services(
         catalog=catalog,
@@ -115,8 +116,13 @@ async def open_pipeline(
         clock=clock,
         margin_seconds=options.margin_seconds,
     )
-    chat = ChatPipeline(services, [room, *observers], loaded=warmth.loaded if options.warm else None)
+    chat = ChatPipeline(services, observers, loaded=warmth.loaded if options.warm else None)
     return OpenPipeline(chat, RpcSentCounts(catalog, channels))
+
+
+def _workers(catalog: Catalog, model: str) -> int:
+    info = catalog.find(model)
+    return len(info.addresses) if info else 0
 
 
 def _spawn(stack: AsyncExitStack, work: Coroutine[None, None, None], name: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 from libs.app import App
+from libs.resilience.limiter import LimiterRule
 from libs.valkey import Valkey
 from services.gateway.adapters.assembly import PipelineOptions
 from services.gateway.adapters.idempotency import AnswerLimits, ValkeyAnswers
@@ -41,7 +42,10 @@ def pipeline_options(settings: GatewaySettings, secret: bytes) -> PipelineOption
 def _wait_limits(settings: GatewaySettings) -> WaitLimits:
     queue = settings.queue
     bounds = QueueBounds(queue.waiting_max, queue.tenant_max, queue.ageing_seconds)
-    return WaitLimits(queue.wait_seconds_max, queue.retry_seconds, bounds)
+    limiter = LimiterRule(queue.inflight_start, queue.inflight_max, queue.worker_wait_ms / 1000)
+    return WaitLimits(
+        queue.wait_seconds_max, queue.retry_seconds, bounds, limiter, queue.tenant_share, queue.standing_seconds
+    )
 
 
 def open_keyed(

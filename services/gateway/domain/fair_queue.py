@@ -1,5 +1,9 @@
 """A bounded queue that is fair between tenants: weighted fair queueing over tenants, priorities with ageing within.
 
+When it is full, one that waits may have to give way (`displaced_by`): the one with the lowest priority, else the newest
+of the tenant with most members, as long as that tenant keeps more of them than the newcomer's. So the queue's room is
+shared evenly among those who want it, and one tenant may have all of it while it is alone.
+
 Between tenants it is start-time fair queueing (Goyal, Vin, Cheng 1996) with every turn costing the same: a tenant's
 next turn comes 1/weight after its last one in virtual time, so that one waiter of a tenant is never behind a thousand
 of another. Within a tenant the waiter with the highest priority goes first, and waiting raises a priority by one every
@@ -9,6 +13,7 @@ of another. Within a tenant the waiter with the highest priority goes first, and
 from __future__ import annotations
 
 import heapq
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -22,7 +27,7 @@ class QueueBounds:
     """How many may wait in all and of one tenant, turns under way included."""
 
     waiting_max: int = 1024
-    tenant_max: int = 256
+    tenant_max: int = 1024
     ageing_seconds: float = 5.0
 
 
@@ -61,7 +66,7 @@ class _Tenant:
 class FairQueue:
     """The order of those who wait. Every operation is O(log n); nothing here blocks or knows what they wait for."""
 
-    __slots__ = ("_ageing", "_bounds", "_members", "_now", "_order", "_serial", "_tenants", "_waiting")
+    __slots__ = ("_ageing", "_bounds", "_members", "_now", "_order", "_priorities", "_serial", "_tenants", "_waiting")
 
     def __init__(self, bounds: QueueBounds) -> None:
         self._bounds = bounds
@@ -72,6 +77,8 @@ class FairQueue:
         self._now = 0.0
         self._members = 0
         self._waiting = 0
+        # How many wait with each priority, from -PRIORITY_MAX on.
+        self._priorities = [0] * (2 * PRIORITY_MAX + 1)
 
     def __len__(self) -> int:
         """Those who wait and those who have their turn."""
@@ -102,11 +109,56 @@ class FairQueue:
         self._enter(tenant, waiter)
         return True
 
-    def pop(self, now: float) -> Waiter | None:
-        """The next one, who has the turn now; None when nobody waits. Who is past the deadline gets no turn."""
+    def ahead(self, tenant: str, priority: int) -> int:
+        """About how many turns others have before a newcomer: those of its tenant that it does not pass, each with one
+        of every other tenant beside it.
+        """
+        found = self._tenants.get(tenant)
+        if found is None:
+            return min(self._waiting, len(self._tenants))
+        own, others = found.waiting, len(self._tenants) - 1
+        if own and priority > self._lowest():
+            own = sum(1 for waiter in _waiting_of(found) if waiter.priority >= priority)
+        return min(self._waiting, own + others * (own + 1))
+
+    def displaced_by(self, tenant: str, priority: int) -> Waiter | None:
+        """Who is to leave a full queue so that a newcomer may wait; None = the newcomer is the one to be refused."""
+        own = self._tenants.get(tenant)
+        members = own.members if own else 0
+        lowest = self._lowest()
+        if members >= self._bounds.tenant_max:
+            return _worst(_waiting_of(own), below=priority) if own and priority > lowest else None
+        if priority > lowest:
+            return _worst((one for each in self._tenants.values() for one in _waiting_of(each)), below=priority)
+        biggest = max(self._tenants.values(), key=lambda each: each.members, default=None)
+        if biggest is None or biggest.members <= members + 1:
+            return None
+        return _worst(_waiting_of(biggest), below=priority + 1)
+
+    def pop(self, now: float, may: Callable[[str], bool] | None = None) -> Waiter | None:
+        """The next one, who has the turn now; None when nobody waits. Who is past the deadline gets no turn.
+
+        `may` says of a tenant whether it should have one more turn: one that should not is passed over, without losing
+        its place, while another waits.
+        """
+        passed: list[tuple[float, int, _Tenant]] = []
+        found = self._next(now, may, passed)
+        for entry in passed:
+            heapq.heappush(self._order, entry)
+        if found is None and passed:
+            found = self._next(now, None, [])
+        return found
+
+    def _next(
+        self, now: float, may: Callable[[str], bool] | None, passed: list[tuple[float, int, _Tenant]]
+    ) -> Waiter | None:
         while self._order:
-            due, ticket, tenant = heapq.heappop(self._order)
+            entry = heapq.heappop(self._order)
+            due, ticket, tenant = entry
             if ticket != tenant.ticket:
+                continue
+            if may is not None and tenant.waiting and not may(tenant.name):
+                passed.append(entry)
                 continue
             tenant.ticket = 0
             self._now = max(self._now, due)
@@ -137,8 +189,7 @@ class FairQueue:
         tenant.members -= 1
         self._members -= 1
         if not waiter.out:
-            tenant.waiting -= 1
-            self._waiting -= 1
+            self._count_out(tenant, waiter)
             _tidy(tenant)
         self._forget(tenant)
 
@@ -148,7 +199,17 @@ class FairQueue:
         heapq.heappush(tenant.heap, (place, waiter.serial, waiter))
         tenant.waiting += 1
         self._waiting += 1
+        self._priorities[_bounded(waiter.priority) + PRIORITY_MAX] += 1
         self._line_up(tenant)
+
+    def _count_out(self, tenant: _Tenant, waiter: Waiter) -> None:
+        tenant.waiting -= 1
+        self._waiting -= 1
+        self._priorities[_bounded(waiter.priority) + PRIORITY_MAX] -= 1
+
+    def _lowest(self) -> int:
+        """The lowest priority that waits; above all of them when nobody does."""
+        return next((i for i, n in enumerate(self._priorities) if n), 2 * PRIORITY_MAX + 1) - PRIORITY_MAX
 
     def _line_up(self, tenant: _Tenant) -> None:
         """Gives the tenant its place among the others; an earlier one is void."""
@@ -165,8 +226,7 @@ class FairQueue:
             _, _, waiter = heapq.heappop(tenant.heap)
             if waiter.gone:
                 continue
-            tenant.waiting -= 1
-            self._waiting -= 1
+            self._count_out(tenant, waiter)
             waiter.out = True
             if waiter.deadline > now:
                 return waiter
@@ -182,6 +242,16 @@ def _tidy(tenant: _Tenant) -> None:
     if len(tenant.heap) > 2 * tenant.waiting + SLACK:
         tenant.heap = [entry for entry in tenant.heap if not entry[2].gone]
         heapq.heapify(tenant.heap)
+
+
+def _waiting_of(tenant: _Tenant) -> Iterator[Waiter]:
+    return (entry[2] for entry in tenant.heap if not entry[2].gone and not entry[2].out)
+
+
+def _worst(waiters: Iterator[Waiter], *, below: int) -> Waiter | None:
+    """The lowest priority under `below`, the newest of several: who has waited longest is nearest to its turn."""
+    found = [waiter for waiter in waiters if waiter.priority < below]
+    return min(found, key=lambda waiter: (waiter.priority, -waiter.serial), default=None)
 
 
 def _bounded(priority: int) -> int:

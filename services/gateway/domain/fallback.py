@@ -8,7 +8,7 @@ from enum import Enum
 from libs.errors import Reason
 from services.gateway.domain.attempts import Outcome, PastAttempt
 
-# The model cannot take this call, whoever runs it: another may. Nothing was asked of its workers.
+# The model cannot take this call, whoever runs it, or not in time: another may. Nothing was asked of its workers.
 UNFIT = frozenset(
     {
         Reason.CONTEXT_LENGTH_EXCEEDED,
@@ -16,6 +16,7 @@ UNFIT = frozenset(
         Reason.PRICE_UNKNOWN,
         Reason.MAX_COST_EXCEEDED,
         Reason.NO_WORKER,
+        Reason.OVERLOADED,
     }
 )
 # The name may stand for another variant by now.

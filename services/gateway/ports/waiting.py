@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 
@@ -13,5 +14,11 @@ class WaitObserver(Protocol):
         ...
 
     def refused(self, why: str) -> None:
-        """A call is told to come back later: "full" (it did not wait) or "late" (its wait was used up)."""
+        """A call is told to come back later: "full" or "hopeless" (it did not wait), "late" (its wait was used up) or
+        "displaced" (another one needed its place).
+        """
+        ...
+
+    def opened(self, model: str, limit: Callable[[], int], in_flight: Callable[[], int]) -> None:
+        """A model was called for the first time; both can be read at any time."""
         ...

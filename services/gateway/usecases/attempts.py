@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from headrace.inference.v1.inference_pb2 import GenerateResponse
@@ -19,7 +19,7 @@ from services.gateway.ports import Metadata, Router, Workers
 from services.gateway.usecases.candidates import Candidates
 from services.gateway.usecases.deadline import Deadline
 from services.gateway.usecases.taken_up import TakenUp
-from services.gateway.usecases.waiting import QueuedCall, WaitingRoom
+from services.gateway.usecases.waiting import QueuedCall, Ticket, WaitingRoom
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +46,9 @@ class Run:
     """The attempts of one call. The caller reads the streams; this decides where they come from and what they mean."""
 
     __slots__ = (
-        "_allowance", "_candidates", "_deadline", "_has_turn", "_last", "_means", "_metadata", "_opened_at",
-        "_priority", "_query", "attempts", "candidate", "delivered", "epoch", "first_token_ms", "queued_seconds",
-        "resumes", "sent", "stale", "work",
+        "_allowance", "_candidates", "_deadline", "_last", "_means", "_metadata", "_opened_at", "_priority", "_query",
+        "_ticket", "attempts", "candidate", "delivered", "epoch", "first_token_ms", "queued_seconds", "resumes",
+        "sent", "stale", "work",
     )  # fmt: skip
 
     def __init__(self, means: Means, *, deadline: Deadline, metadata: Metadata, priority: int = 0) -> None:
@@ -66,8 +66,8 @@ class Run:
             metadata=metadata,
         )
         self._query: PlaceQuery
-        # It was given a turn by the queue, which waits to hear what came of it.
-        self._has_turn = False
+        # Its place among the calls under way; None = it has none, or has yet to get it.
+        self._ticket: Ticket | None = None
         self.queued_seconds = 0.0
         # Output tokens that may be delivered in all, and how few of them left are few.
         self._allowance = (UNBOUNDED, 0)
@@ -111,8 +111,8 @@ class Run:
 
     async def start(self) -> Stream[GenerateResponse]:
         """Opens the next attempt. Raises PlatformError when there is nowhere to go (see Candidates.next)."""
-        if self.epoch < 0 and self._means.room.has_queue(self._query.model):
-            await self._queue(None)
+        if self._ticket is None or self._ticket.model != self._query.model:
+            await self._enter()
         candidate = await self._candidates.next()
         timeout = self._deadline.left()
         self.epoch += 1
@@ -131,18 +131,30 @@ class Run:
         spent = self.delivered.spent_least()
         return Attempt(self.epoch, work.max_tokens - spent, max(0, sampling.min_tokens - spent), resume)
 
-    def accept(self, batch: Iterable[GenerateResponse]) -> list[GenerateResponse]:
+    def accept(self, batch: Sequence[GenerateResponse]) -> list[GenerateResponse]:
         """The deltas of a batch that are to be sent. Raises INTERNAL when one does not continue the stream."""
         if self.first_token_ms is None:
             self.first_token_ms = (self._deadline.clock.monotonic() - self._opened_at) * 1000
-        if self._has_turn:
-            self._has_turn = False
-            self._means.room.served(self._query.request_id)
+            self._served(batch)
         try:
             return self.delivered.take(batch)
         except HoleError as error:
             worker = self.candidate.worker if self.candidate else ""
             raise PlatformError(Reason.INTERNAL, f"Worker {worker} broke the order of its stream: {error}.") from error
+
+    def _served(self, batch: Sequence[GenerateResponse]) -> None:
+        if self._ticket is None:
+            return
+        # Providers do not tell how long a call has waited there.
+        says = self.work.info.capabilities.tokens_in
+        waited = next((r.usage.queue_ms / 1000 for r in batch if r.HasField("usage")), None) if says else None
+        self._means.room.served(self._ticket, self._opened_at, waited)
+
+    def leave(self) -> None:
+        """Gives the call's place to another. It is over, or goes nowhere for a while; a repeat does nothing."""
+        if self._ticket is not None:
+            self._means.room.leave(self._ticket)
+            self._ticket = None
 
     def cut_short(self) -> PlatformError:
         """The error of a stream that ended well without a finish reason for every choice."""
@@ -191,17 +203,25 @@ class Run:
 
     async def _queue(self, refusal: PlatformError | None) -> bool:
         """Waits until it is this call's turn to try. Raises what the client is to be told when none comes."""
-        query = self._query
-        call = QueuedCall(query.request_id, query.model, query.tenant, self._priority, self._deadline)
-        self._has_turn = False
+        query, clock = self._query, self._deadline.clock
+        call = QueuedCall(query.model, query.tenant, self._priority, self._deadline)
+        held, self._ticket = self._ticket, None
+        began = clock.monotonic()
         try:
-            self.queued_seconds += await self._means.room.wait(call, refusal)
+            self._ticket = await self._means.room.wait(call, refusal, held)
         except PlatformError as error:
             raise (interrupted("its worker was lost and all others are busy") if self.sent else error) from error
-        self._has_turn = True
+        self.queued_seconds += clock.monotonic() - began
         self._candidates.aim(query)
         self.attempts.forgive_refusals()
         return True
+
+    async def _enter(self) -> None:
+        """Gets the call a place, in its turn where there is none."""
+        self.leave()
+        self._ticket = self._means.room.enter(self._query.model, self._query.tenant)
+        if self._ticket is None:
+            await self._queue(None)
 
     def _verdict(self) -> Verdict:
         return self.attempts.verdict(sent=self.sent, resumable=self.sent and self._resumable())

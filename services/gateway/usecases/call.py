@@ -52,6 +52,7 @@ class Call:
     __slots__ = (
         "_deadline",
         "_held",
+        "_inherits",
         "_metadata",
         "_principal",
         "_request",
@@ -101,6 +102,7 @@ class Call:
         )
         self.charge = Charge(services.charges, self.record, self._used_now, inherits=inherits)
         self._held = held
+        self._inherits = inherits
 
     async def open(self) -> None:
         """Everything before a worker is asked: model, session, prompt. Raises PlatformError; nothing was started."""
@@ -108,6 +110,8 @@ class Call:
         services.means.budget.request()
         variants.look_up()
         self.record.route = variants.route
+        # Before anything is spent on it: under overload, most calls end here.
+        self._check_room()
         session = request.session
         # Before the router is asked: it keeps state of sessions, which only their owners may change.
         if session.explicit:
@@ -132,7 +136,14 @@ class Call:
                 if error.reason not in UNFIT or not self._variants.next(error.reason, tried=False):
                     raise (instead_of or error) from error
 
+    def _check_room(self) -> None:
+        """Raises OVERLOADED when the model at hand could only be waited for in vain; not for a part to go on with."""
+        if not self._inherits:
+            room, principal = self._services.means.room, self._principal
+            room.check(self._variants.name, principal.tenant, principal.priority, self._deadline)
+
     async def _use_model(self) -> None:
+        self._check_room()
         opened = self._session.opened if self._session else None
         work = await self._variants.prepare(self.record.request_id, opened)
         self.record.model = work.info.name
@@ -275,6 +286,10 @@ class Call:
             cost=self.charge.cost(),
             truncated=self.charge.truncated,
         )
+
+    def leave(self) -> None:
+        """Gives the call's place among those under way to another; whatever became of it."""
+        self.run.leave()
 
     def settle(self) -> None:
         """Settles or refunds what was held; the record is complete."""

@@ -104,6 +104,7 @@ class ChatPipeline:
 
     def _close(self, call: Call, failure: str, span: Span, *, lost: bool) -> None:
         record = call.record
+        call.leave()
         if lost:
             call.charge.leave()
         if failure:

@@ -71,6 +71,11 @@ class Variants:
         if self._info is None:
             raise self._unknown(name)
 
+    @property
+    def name(self) -> str:
+        """Name of the model at hand, "" = there is none yet."""
+        return self._info.name if self._info is not None else ""
+
     async def choose(self, router: Router, request_id: str, timeout: float) -> None:
         """Has the router put models in order where the name is no single model.
 

@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 import pytest
 
 from libs.errors import PlatformError, Reason
+from libs.resilience.limiter import LimiterRule
 from libs.testing.clock import FakeClock
 from libs.testing.loop import run
 from services.gateway.domain.fair_queue import QueueBounds
-from services.gateway.domain.record import CallRecord
 from services.gateway.domain.turns import Principal
 from services.gateway.usecases.deadline import Deadline
 from services.gateway.usecases.waiting import QueuedCall, WaitingRoom, WaitLimits
@@ -26,7 +26,7 @@ def refusal(seconds=None):
 
 class Told:
     def __init__(self):
-        self.waits, self.refusals = [], []
+        self.waits, self.refusals, self.pools = [], [], {}
 
     def waited(self, outcome, seconds):
         self.waits.append((outcome, round(seconds, 3)))
@@ -34,32 +34,52 @@ class Told:
     def refused(self, why):
         self.refusals.append(why)
 
+    def opened(self, model, limit, in_flight):
+        self.pools[model] = (limit, in_flight)
+
 
 class Room:
     """A waiting room on virtual time; `calls` start in order and note when they have their turn."""
 
-    def __init__(self, *, jitter=0.0, **limits):
+    def __init__(self, *, jitter=0.0, workers=1, **limits):
         self.clock, self.told = FakeClock(), Told()
         self.began = self.clock.monotonic()
-        self.room = WaitingRoom(self.clock, WaitLimits(**limits), self.told, uniform=lambda: jitter)
-        self.turns = []
-        self.tasks = []
+        self.room = WaitingRoom(
+            self.clock, WaitLimits(**limits), self.told, workers=lambda _: workers, uniform=lambda: jitter
+        )
+        self.turns, self.tasks = [], []
+        self.tickets, self.running = {}, []
 
-    def call(self, name, tenant="acme", priority=0, seconds=600.0):
+    def call(self, tenant="acme", priority=0, seconds=600.0):
         deadline = Deadline(self.clock, self.clock.monotonic() + seconds, 0.0)
-        return QueuedCall(name, "m", tenant, priority, deadline)
+        return QueuedCall("m", tenant, priority, deadline)
+
+    def run(self, count=1, tenant="acme", model="m"):
+        """Calls that find a place and run."""
+        for _ in range(count):
+            ticket = self.room.enter(model, tenant)
+            assert ticket is not None
+            self.room.served(ticket, self.clock.monotonic(), 0.0)
+            self.running.append(ticket)
+
+    def end(self, ticket=None):
+        self.room.leave(ticket or self.running.pop(0))
 
     def begin(self, name, error=None, **more):
-        task = asyncio.get_running_loop().create_task(self._wait(self.call(name, **more), error))
+        """A call that waits: refused by its worker with `error`, or without a place."""
+        held = self.tickets.pop(name, None)
+        if error is not None and held is None:
+            held = self.room.enter("m", more.get("tenant", "acme"))
+        task = asyncio.get_running_loop().create_task(self._wait(name, self.call(**more), error, held))
         self.tasks.append(task)
         return task
 
-    async def _wait(self, call, error):
-        await self.room.wait(call, error)
-        self.turns.append((call.request_id, round(self.clock.monotonic() - self.began, 3)))
+    async def _wait(self, name, call, error, held):
+        self.tickets[name] = await self.room.wait(call, error, held)
+        self.turns.append((name, round(self.clock.monotonic() - self.began, 3)))
 
-    def end(self, model="m", *, ran=True):
-        self.room.ended(CallRecord("other", "acme", model, first_delta_at=1.0 if ran else 0.0))
+    def served(self, name):
+        self.room.served(self.tickets[name], self.clock.monotonic(), 0.0)
 
     async def pass_time(self, seconds):
         await asyncio.sleep(seconds)
@@ -69,6 +89,9 @@ class Room:
     def names(self):
         return [name for name, _ in self.turns]
 
+    def in_flight(self, model="m"):
+        return self.told.pools[model][1]()
+
 
 @asynccontextmanager
 async def room(**limits):
@@ -77,9 +100,17 @@ async def room(**limits):
     for task in made.tasks:
         task.cancel()
     await asyncio.gather(*made.tasks, return_exceptions=True)
-    for name, _ in made.turns:
-        made.room.served(name)
+    for ticket in (*made.tickets.values(), *made.running):
+        made.room.leave(ticket)
+        made.room.leave(ticket)
     assert not made.room.has_queue("m")
+    assert len(made.room) == 0
+    assert made.in_flight() == 0
+
+
+def slots(number, **more):
+    """Limits with exactly so many places."""
+    return {"limiter": LimiterRule(start_per_worker=number, limit_max=number), **more}
 
 
 def test_a_turn_comes_when_the_refusals_time_is_over():
@@ -105,11 +136,12 @@ def test_a_refusal_without_a_time_is_tried_again_after_the_default():
 def test_a_running_call_that_ends_wakes_one():
     async def scenario():
         async with room() as made:
+            made.run(model="another model")
+            made.run()
             made.begin("r1", refusal(20.0))
             made.begin("r2", refusal(20.0))
             await made.pass_time(1)
-            made.end("another model")
-            made.end(ran=False)
+            made.end()
             await made.pass_time(1)
             assert made.turns == []
             made.end()
@@ -126,7 +158,7 @@ def test_who_is_served_makes_way_for_the_next_and_who_is_refused_does_not():
                 made.begin(name, refusal(5.0))
             await made.pass_time(5.1)
             assert made.names() == ["r1"]
-            made.room.served("r1")
+            made.served("r1")
             await made.pass_time(0)
             assert made.names() == ["r1", "r2"]
             made.begin("r2", refusal(5.0))
@@ -153,16 +185,19 @@ def test_new_calls_queue_up_behind_those_who_wait():
     async def scenario():
         async with room() as made:
             assert not made.room.has_queue("m")
+            made.run()
             made.begin("r1", refusal(5.0))
             await made.pass_time(0)
             assert made.room.has_queue("m")
+            assert made.room.enter("m", "acme") is None
             assert not made.room.has_queue("another")
+            made.run(model="another")
             made.begin("r2")
             await made.pass_time(0)
             made.end()
             await made.pass_time(0)
             assert made.names() == ["r1"]
-            made.room.served("r1")
+            made.served("r1")
             await made.pass_time(0)
             assert made.names() == ["r1", "r2"]
 
@@ -172,6 +207,7 @@ def test_new_calls_queue_up_behind_those_who_wait():
 def test_another_tenants_single_call_does_not_wait_for_the_crowd():
     async def scenario():
         async with room() as made:
+            made.run(2)
             for number in range(100):
                 made.begin(f"crowd-{number}", refusal(20.0), tenant="crowd")
             await made.pass_time(0)
@@ -197,7 +233,7 @@ def test_who_waits_too_long_is_told_how_long_and_when_to_come_back():
             assert (error.reason, error.http_status, error.started) == (Reason.OVERLOADED, 429, False)
             assert error.retry_after_seconds >= 1.0
             assert "waited 30.0 s" in error.message
-            assert "1 others wait" in error.message
+            assert "1 calls wait" in error.message
             assert made.told.refusals[0] == "late"
             assert made.told.waits[0] == ("refused", 30.0)
 
@@ -219,7 +255,7 @@ def test_the_callers_own_deadline_ends_the_wait_earlier():
 async def _refused_at_once(made, tenant):
     before = made.clock.monotonic()
     with pytest.raises(PlatformError) as caught:
-        await made.room.wait(made.call("r9", tenant=tenant), None)
+        await made.room.wait(made.call(tenant=tenant), None)
     assert (caught.value.reason, made.clock.monotonic()) == (Reason.OVERLOADED, before)
     assert caught.value.retry_after_seconds >= 1.0
 
@@ -242,7 +278,7 @@ def test_a_refusal_that_outlasts_any_wait_is_told_at_once():
     async def scenario():
         async with room(wait_seconds_max=30.0) as made:
             with pytest.raises(PlatformError) as caught:
-                await made.room.wait(made.call("r1"), refusal(60.0))
+                await made.room.wait(made.call(), refusal(60.0), made.room.enter("m", "acme"))
             assert caught.value.retry_after_seconds == 60.0
 
     run(scenario())
@@ -266,6 +302,7 @@ def test_a_caller_that_goes_away_leaves_the_queue_at_once():
 def test_a_turn_that_its_caller_cannot_use_goes_to_the_next():
     async def scenario():
         async with room() as made:
+            made.run()
             first = made.begin("r1", refusal(20.0))
             made.begin("r2", refusal(20.0))
             await made.pass_time(1)
@@ -280,12 +317,13 @@ def test_a_turn_that_its_caller_cannot_use_goes_to_the_next():
 def test_a_call_that_fails_in_its_turn_makes_way():
     async def scenario():
         async with room() as made:
+            made.run()
             made.begin("r1", refusal(20.0))
             made.begin("r2", refusal(20.0))
             await made.pass_time(1)
             made.end()
             await made.pass_time(0)
-            made.room.ended(CallRecord("r1", "acme", "m", error="NO_WORKER"))
+            made.end(made.tickets["r1"])
             await made.pass_time(0)
             assert made.names() == ["r1", "r2"]
 
@@ -383,5 +421,19 @@ def test_a_priority_is_taken_from_the_principal(tmp_path):
             await asyncio.gather(*tasks)
             order = [request.call_seed for request, _ in worker.requests]
             assert order == ["first", "urgent", "first", "plain"]
+
+    run(scenario())
+
+
+def test_a_failed_calls_place_is_free_again(tmp_path):
+    async def scenario():
+        waiting = WaitLimits(limiter=LimiterRule(1, 1))
+        bad = Worker("a", [("refuse", Reason.INVALID_REQUEST)])
+        async with World([bad], tmp_path, waiting=waiting) as world:
+            _, error = await world.failure()
+            assert error.reason is Reason.INVALID_REQUEST
+            events = await world.answer()
+            assert whole(events)
+            assert events[-1].queued_ms == 0
 
     run(scenario())
