@@ -10,12 +10,11 @@ from headrace.router.v1 import router_pb2 as router
 from libs.rpc.api import CallInfo, Handler, Responder
 from libs.rpc.method import method
 from services.router import convert
-from services.router.usecases.choosing import choose
+from services.router.api_choice import ChoiceApi
 from services.router.usecases.fleet import Fleet
 from services.router.usecases.placing import Placing
 
 _SERVICE = router.DESCRIPTOR.services_by_name["RouterService"]
-CHOOSE = method(_SERVICE, "Choose", router.ChooseRequest, router.ChooseResponse)
 PLACE = method(_SERVICE, "Place", router.PlaceRequest, router.PlaceResponse)
 WATCH_MODELS = method(_SERVICE, "WatchModels", router.WatchModelsRequest, router.WatchModelsResponse)
 LIST_WORKERS = method(_SERVICE, "ListWorkers", router.ListWorkersRequest, router.ListWorkersResponse)
@@ -27,15 +26,16 @@ _GATEWAYS = frozenset({"gateway"})
 class RouterApi:
     """Serves the RPCs; errors leave as PlatformError."""
 
-    def __init__(self, fleet: Fleet, placing: Placing) -> None:
+    def __init__(self, fleet: Fleet, placing: Placing, choice: ChoiceApi) -> None:
         self._fleet = fleet
         self._placing = placing
+        self._choice = choice
 
     def handlers(self) -> list[Handler]:
         """For RpcServer."""
         return [
             Handler(PLACE, self.place, _GATEWAYS, quick=self.place_at_once),
-            Handler(CHOOSE, self.choose, _GATEWAYS),
+            *self._choice.handlers(),
             Handler(WATCH_MODELS, self.watch_models),
             Handler(LIST_WORKERS, self.list_workers),
         ]
@@ -48,11 +48,6 @@ class RouterApi:
         """Orders workers when no store is needed, which spares a task per call; None = ask `place`."""
         found = self._placing.at_once(convert.place_query(request))
         return None if found is None else convert.place_response(found)
-
-    async def choose(self, request: router.ChooseRequest, info: CallInfo) -> router.ChooseResponse:  # noqa: ARG002 -- Handler's shape
-        """Orders models."""
-        choices = [router.ModelChoice(model=name, reason=reason) for name, reason in choose(self._fleet, request.model)]
-        return router.ChooseResponse(choices=choices)
 
     async def list_workers(self, request: router.ListWorkersRequest, info: CallInfo) -> router.ListWorkersResponse:  # noqa: ARG002 -- Handler's shape
         """Tells what is known of each worker."""
@@ -76,7 +71,7 @@ class RouterApi:
         sent: router.WatchModelsResponse | None = None
         with self._fleet.listening(news.set):
             while not gone:
-                catalog = convert.models(self._fleet.catalog)
+                catalog = self._choice.models(self._fleet.catalog)
                 if catalog != sent:
                     responder.send(catalog)
                     sent = catalog

@@ -11,7 +11,11 @@ from libs.rpc.server import RpcServer
 from libs.settings import load
 from libs.valkey import Valkey
 from services.router.adapters.bindings import ValkeyBindings
+from services.router.adapters.session_tiers import ValkeySessionRoutes
+from services.router.adapters.variant_store import ValkeyVariants
+from services.router.composition.choice import ChoicePorts, splits_of
 from services.router.composition.service import Ports, Router, compose
+from services.router.domain.classifier import Classifier
 from services.router.settings import RouterSettings
 
 __all__ = ["Ports", "Router", "compose", "main"]
@@ -29,8 +33,12 @@ async def build(settings: RouterSettings, stack: AsyncExitStack, app: App) -> No
     def dial_worker(address: str) -> Channel:
         return dial(address, settings.workers_transport, identity=IDENTITY, token=token, trunks=telemetry.trunks)
 
-    store = ValkeyBindings(valkey, settings.bindings.ttl_seconds)
-    router = compose(settings, Ports(store, dial_worker, app.clock, app.telemetry.registry))
+    ttl_seconds = settings.bindings.ttl_seconds
+    choice = ChoicePorts(
+        Classifier.load(None), ValkeySessionRoutes(valkey, ttl_seconds), ValkeyVariants(valkey, splits_of(settings))
+    )
+    store = ValkeyBindings(valkey, ttl_seconds)
+    router = compose(settings, Ports(store, dial_worker, app.clock, app.telemetry.registry, choice))
     server = RpcServer(
         IDENTITY,
         router.api.handlers(),

@@ -12,6 +12,7 @@ from libs.rpc.api import Channel
 from libs.telemetry.metrics import Registry as MetricRegistry
 from services.router.adapters.workers import FollowRule, WorkerFollower, sweep_forever
 from services.router.api import RouterApi
+from services.router.composition.choice import ChoicePorts, compose_choice
 from services.router.composition.placement import caches_of, placement_of
 from services.router.domain.binding_cache import BindingCache
 from services.router.domain.plan import PlanRule
@@ -21,6 +22,7 @@ from services.router.ports import BindingStore
 from services.router.settings import RouterSettings
 from services.router.usecases.fleet import Fleet
 from services.router.usecases.placing import Placing, PlacingRule
+from services.router.usecases.variants import VariantDesk
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Ports:
     dial: Callable[[str], Channel]
     clock: Clock
     metrics: MetricRegistry
+    choice: ChoicePorts
     random: Callable[[], float] = random.random
 
 
@@ -41,6 +44,7 @@ class Router:
     api: RouterApi
     fleet: Fleet
     placing: Placing
+    variants: VariantDesk
     loops: dict[str, Callable[[], Coroutine[Any, Any, None]]]
 
 
@@ -68,4 +72,10 @@ def compose(settings: RouterSettings, ports: Ports) -> Router:
         # An eighth of the limit: a frozen worker is out at 1.125 times of it.
         await sweep_forever(fleet, cache, silence_seconds / 8, ports.clock)
 
-    return Router(RouterApi(fleet, placing), fleet, placing, {**followers, "sweep": sweep})
+    choice = compose_choice(
+        settings, fleet, ports.choice, ports.metrics, clock=ports.clock, random=ports.random
+    )
+    loops = {**followers, "sweep": sweep}
+    if choice.desk.splits:
+        loops["variants"] = choice.desk.follow
+    return Router(RouterApi(fleet, placing, choice.api), fleet, placing, choice.desk, loops)

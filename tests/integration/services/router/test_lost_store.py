@@ -15,6 +15,7 @@ from services.router.adapters.bindings import ValkeyBindings
 from services.router.main import Ports, compose
 from services.router.settings import RouterSettings
 from services.router.usecases.placing import PlaceQuery
+from tests.unit.services.router.fake_choice import choice_ports
 from tests.unit.services.router.fake_worker import FakeWorker
 from tests.unit.services.router.test_following import Net
 
@@ -26,7 +27,7 @@ async def replica(server, op_timeout_ms=50):
     await valkey.ready()
     settings = RouterSettings(workers=tuple(net.workers))
     store = ValkeyBindings(valkey, settings.bindings.ttl_seconds)
-    made = compose(settings, Ports(store, net.dial, SystemClock(), Registry()))
+    made = compose(settings, Ports(store, net.dial, SystemClock(), Registry(), choice_ports()))
     tasks = [asyncio.create_task(loop()) for loop in made.loops.values()]
     await until(lambda: "m" in made.fleet.catalog.entries and len(made.fleet.pool("m", "").workers) == 3)
     try:

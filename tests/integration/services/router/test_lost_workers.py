@@ -18,6 +18,7 @@ from libs.testing.loop import run_real
 from services.router.main import Ports, compose
 from services.router.settings import RouterSettings
 from services.router.usecases.placing import PlaceQuery
+from tests.unit.services.router.fake_choice import choice_ports
 from tests.unit.services.router.fake_store import FakeStore
 
 ROOT = Path(__file__).parents[4]
@@ -67,7 +68,7 @@ async def router_over(workers, transport):
     def connect(address):
         return dial(address, transport, identity="router", token=TOKEN)
 
-    made = compose(settings, Ports(FakeStore(), connect, SystemClock(), Registry()))
+    made = compose(settings, Ports(FakeStore(), connect, SystemClock(), Registry(), choice_ports()))
     tasks = [asyncio.create_task(loop()) for loop in made.loops.values()]
     try:
         await until(lambda: live(made) == ["w0", "w1"], 10)

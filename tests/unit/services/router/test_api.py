@@ -9,7 +9,8 @@ from headrace.router.v1 import router_pb2 as router
 from libs.errors import PlatformError, Reason
 from libs.testing.inmem import InMemoryChannel
 from libs.testing.loop import run
-from services.router.api import CHOOSE, LIST_WORKERS, PLACE, WATCH_MODELS
+from services.router.api import LIST_WORKERS, PLACE, WATCH_MODELS
+from services.router.api_choice import CHOOSE
 from tests.unit.services.router.fake_worker import FakeWorker
 from tests.unit.services.router.test_following import router_over
 
@@ -65,7 +66,7 @@ def test_a_named_model_is_obeyed():
     async def scenario():
         async with client_of(a=FakeWorker()) as (channel, _):
             answer = await channel.call(CHOOSE, router.ChooseRequest(model="small"), timeout=1)
-            assert [(each.model, each.reason) for each in answer.choices] == [("small", "named")]
+            assert [(each.model, each.reason) for each in answer.choices] == [("small", "asked")]
 
     run(scenario())
 

@@ -10,9 +10,11 @@ from libs.telemetry.metrics import Registry
 from libs.testing.clock import FakeClock
 from libs.testing.inmem import InMemoryChannel
 from libs.testing.loop import run
+from services.router.composition.choice import splits_of
 from services.router.main import Ports, compose
 from services.router.settings import RouterSettings
 from services.router.usecases.placing import PlaceQuery
+from tests.unit.services.router.fake_choice import choice_ports
 from tests.unit.services.router.fake_store import FakeStore
 from tests.unit.services.router.fake_worker import FakeWorker
 
@@ -38,10 +40,12 @@ class Net:
 
 
 @asynccontextmanager
-async def router_over(**workers):
+async def router_over(settings=None, **workers):
     net = Net({f"{name}:1": worker for name, worker in workers.items()})
-    settings = RouterSettings(workers=tuple(net.workers))
-    router = compose(settings, Ports(FakeStore(), net.dial, FakeClock(), Registry(), lambda: 0.5))
+    settings = RouterSettings(workers=tuple(net.workers), **(settings or {}))
+    router = compose(
+        settings, Ports(FakeStore(), net.dial, FakeClock(), Registry(), choice_ports(splits_of(settings)), lambda: 0.5)
+    )
     tasks = [asyncio.create_task(loop()) for loop in router.loops.values()]
     try:
         await asyncio.sleep(0.01)
