@@ -43,14 +43,12 @@ def test_nobody_else_on_the_machine_can_listen(rig):
 
 
 def test_lost_batches_are_asked_for_again(rig):
-    """The socket loses what the engine told while nobody listened; the next batch shows the gap."""
+    """The socket loses what the engine told while nobody listened; the next batch, or a second's silence, shows it."""
     stream, checks = rig.engine._kv, KvEventChecks()
     lost, after = checks.prompt(rig, 3, first=95), checks.prompt(rig, 3, first=96)
     stream._events.unsubscribe(b"")
     rig.run(asyncio.sleep(0.3))
     rig.ask(lost)
-    rig.run(asyncio.sleep(0.3))
-    assert not set(rig.hashes(lost)) & rig.held
     stream._events.subscribe(b"")
     rig.run(asyncio.sleep(0.3))
     rig.ask(after)

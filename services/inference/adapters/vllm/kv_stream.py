@@ -24,6 +24,8 @@ from services.inference.ports import BlockSink
 # Batches that vLLM keeps for repeating: each holds its tokens, 4 to 40 KB.
 BATCHES_KEPT = 1000
 _REPEAT_SECONDS = 5.0
+# Of silence, until the engine is asked whether it has told more than came here.
+_IDLE_SECONDS = 1.0
 _END = (-1).to_bytes(8, "big", signed=True)
 
 
@@ -48,6 +50,11 @@ class KvStream:
         self._task: asyncio.Task[None] | None = None
         self._decode = msgspec.msgpack.Decoder(EventBatch).decode
         self._blocks = EngineBlocks(1, sink)
+
+    @property
+    def listens(self) -> bool:
+        """It has begun and has not given up."""
+        return self._task is not None and not self._task.done()
 
     def open(self) -> KvEndpoints:
         """Makes the directory (mode 700) that the sockets are in, and listens before there is anything to hear."""
@@ -93,8 +100,12 @@ class KvStream:
     async def _run(self) -> None:
         try:
             while True:
-                _, number, payload = await self._events.recv_multipart()
-                await self._take(int.from_bytes(number, "big"), payload)
+                if await self._events.poll(1000 * _IDLE_SECONDS):
+                    _, number, payload = await self._events.recv_multipart()
+                    await self._take(int.from_bytes(number, "big"), payload)
+                else:
+                    # Of a batch that was lost, only the next one tells, and that may be long in coming.
+                    await self._fill()
         except Exception as error:  # a cache that nobody knows costs a prefill; a wrong one would cost many
             self._give_up(error)
 

@@ -14,11 +14,13 @@ import psutil
 import pytest
 from headrace.inference.v1 import inference_pb2 as pb
 
+from libs.block_hash import block_hashes, unpacked
+from libs.chat_template import pack
 from libs.errors import PlatformError, Reason
 from libs.rpc.dial import dial
 from libs.testing.channels import grpc_settled
 from libs.testing.loop import run_real
-from services.inference.api import DRAIN, GENERATE
+from services.inference.api import DRAIN, GENERATE, WATCH_STATE
 from tests.unit.services.inference.world import Joined, request, write_model
 
 ROOT = Path(__file__).parents[4]
@@ -259,3 +261,35 @@ def test_what_does_not_finish_within_the_grace_is_handed_over(tmp_path):
         error = run_real(ask())
         assert (error.reason, error.started) == (Reason.DRAINING, True)
         assert process.wait(LIMIT) == 0
+
+
+def watched(port, transport, asks=()):
+    """The worker's boot id and the blocks that it tells, once they are those of `asks` and their answers."""
+
+    async def scenario():
+        client, expected, known = channel(port, transport), set(), set()
+        for asked in asks:
+            joined = Joined(await collect(client.stream(GENERATE, asked, timeout=LIMIT)))
+            ids = [*asked.tokens.ids, *joined.ids[0][:-1]]
+            expected |= set(block_hashes(pack(ids), 16, asked.cache_salt).tolist())
+        stream = client.stream(WATCH_STATE, pb.WatchStateRequest(), timeout=LIMIT)
+        async for state in stream:
+            known = (known - set(unpacked(state.dropped).tolist())) | set(unpacked(state.stored).tolist())
+            assert len(known) == state.blocks_held
+            if known == expected:
+                break
+        stream.cancel()
+        await close(client)
+        return state.boot_id, known
+
+    return run_real(scenario())
+
+
+def test_it_tells_its_blocks_and_begins_again_with_none(tmp_path, transport):
+    asks = [request(f"r{salt}", prompt=range(10, 60), cache_salt=salt, max_tokens=40) for salt in ("a", "b")]
+    with worker(tmp_path) as (_, port):
+        first, known = watched(port, transport, asks)
+        assert len(known) == 10
+    with worker(tmp_path) as (_, port):
+        second, known = watched(port, transport)
+    assert (first != second, known) == (True, set())

@@ -7,6 +7,7 @@ import pytest
 from headrace.common.v1 import turns_pb2 as common_pb
 from headrace.inference.v1 import inference_pb2 as pb
 
+from libs.block_hash import block_hashes, unpacked
 from libs.chat_template import pack
 from libs.errors import PlatformError, Reason
 from libs.testing.loop import run
@@ -201,6 +202,62 @@ def test_watchers_get_a_snapshot_and_then_a_beat(tmp_path):
     assert [s.sequence - states[0].sequence for s in states] == [0, 1, 2, 3, 4]
     assert all(s.healthy and not s.draining and s.boot_id == "b00t" for s in states)
     assert seconds <= 4 * 0.25
+
+
+def blocks_after(states):
+    """What a watcher knows after these messages, as a router takes them."""
+    known = set()
+    for state in states:
+        known = set() if state.snapshot or state.cleared else known
+        known -= set(unpacked(state.dropped).tolist())
+        known |= set(unpacked(state.stored).tolist())
+        assert len(known) == state.blocks_held
+    return known
+
+
+def test_watchers_hear_of_blocks_as_they_come_and_those_who_come_later_of_all(tmp_path):
+    async def work(here):
+        early = asyncio.create_task(here.stream(WATCH_STATE, pb.WatchStateRequest(), limit=8))
+        await asyncio.sleep(0.05)
+        joined = [Joined(await here.generate(request(f"r{salt}", cache_salt=salt))) for salt in ("a", "b")]
+        late = await here.stream(WATCH_STATE, pb.WatchStateRequest(), limit=2)
+        return await early, late, joined
+
+    early, late, joined = scenario_of(tmp_path, work, block_tokens=8, inter_token_ms=20)
+    expected = {
+        key
+        for salt, answer in zip("ab", joined, strict=True)
+        for key in block_hashes(pack([*PROMPT, *answer.ids[0][:-1]]), 8, salt).tolist()
+    }
+    assert len(expected) == 12
+    assert blocks_after(early) == blocks_after(late) == expected
+    assert late[0].snapshot
+    assert not late[1].stored
+
+
+def test_a_dead_engine_holds_nothing(tmp_path):
+    async def work(here):
+        await here.generate(request(cache_salt="a"))
+        before = await here.stream(WATCH_STATE, pb.WatchStateRequest(), limit=1)
+        watch = asyncio.create_task(here.stream(WATCH_STATE, pb.WatchStateRequest(), limit=3))
+        await asyncio.sleep(0.05)
+        here.link.lose()
+        return before, await watch
+
+    before, after = scenario_of(tmp_path, work, block_tokens=8)
+    assert blocks_after(before)
+    assert not blocks_after(after)
+    assert any(state.cleared for state in after)
+
+
+def test_watchers_hear_how_long_calls_waited(tmp_path):
+    async def work(here):
+        calls = [asyncio.create_task(here.generate(request(f"r{number}"))) for number in range(3)]
+        await asyncio.gather(*calls)
+        return await here.stream(WATCH_STATE, pb.WatchStateRequest(), limit=1)
+
+    (state,) = scenario_of(tmp_path, work, running_max=1, inter_token_ms=100)
+    assert 1000 < state.queue_ms < 1400, "the waits were 0, 1.2 and 2.4 s"
 
 
 def test_a_watcher_that_missed_nothing_gets_no_snapshot(tmp_path):
