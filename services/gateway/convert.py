@@ -82,7 +82,7 @@ def choose_request(query: ChooseQuery) -> router_pb2.ChooseRequest:
 
 def choices(response: router_pb2.ChooseResponse) -> Choices:
     """The router's answer."""
-    found = tuple([Choice(each.model, each.reason, each.tier, each.variant) for each in response.choices])
+    found = tuple([Choice(each.model, each.reason, each.tier, each.variant, each.pool) for each in response.choices])
     return Choices(found, _decision(response.decision) if response.HasField("decision") else None)
 
 

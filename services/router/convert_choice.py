@@ -48,7 +48,7 @@ def _facts(turn: router.Turn) -> TurnFacts:
 def choose_response(chosen: Chosen) -> router.ChooseResponse:
     """What Choose answers."""
     choices = [
-        router.ModelChoice(model=pick.model, reason=pick.reason, tier=pick.tier, variant=pick.variant)
+        router.ModelChoice(model=pick.model, reason=pick.reason, tier=pick.tier, variant=pick.variant, pool=pick.pool)
         for pick in chosen.picks
     ]
     decision = chosen.decision

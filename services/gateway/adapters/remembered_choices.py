@@ -19,7 +19,7 @@ from services.gateway.domain.route import Choice
 STALLED = 3
 STICKY = "sticky"
 # What the router's word for this one turn was becomes "the session's tier" on the next; a variant stays what it is.
-_OF_THE_TURN = frozenset({"classified", "unsure", "stalled", "floor"})
+_OF_THE_TURN = frozenset({"classified", "unsure", "stalled"})
 
 
 class _Kept(NamedTuple):

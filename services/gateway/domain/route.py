@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
+from urllib.parse import quote
 
 from services.gateway.domain.plan import Candidate
 
 
 @dataclass(slots=True)
 class Choice:
-    """One model that may answer; `reason`, `tier` and `variant` are the router's words (ModelChoice)."""
+    """One model that may answer; `reason`, `tier`, `variant` and `pool` are the router's words (ModelChoice)."""
 
     model: str
     reason: str
     tier: str = ""
     variant: str = ""
+    # What it stands for: permission and price go by this name.
+    pool: str = ""
 
 
 @dataclass(slots=True)
@@ -80,3 +84,32 @@ class Route:
     def fallbacks(self) -> int:
         """How many models were tried in vain."""
         return sum([passed.tried for passed in self.passed_over])
+
+
+def told(route: Route, worker: str, placed_by: str) -> str:
+    """How the answer came about, for the reply: `name=value` pairs with "; " between, no word of the prompt.
+
+    In this order, those that there are: model, tier, reason, p-small, variant, worker, placed, fallbacks, and of a
+    stored answer `cached-answer=` and its request. Values have neither spaces nor ";" (RFC 3986 percent-encoding).
+    """
+    choice, decision = route.choice, route.decision
+    if not route.choices and not route.replayed_from:
+        return f"model={_value(choice.model)}; reason=named; worker={_value(worker)}; placed={_value(placed_by)}"
+    judged = decision.small_probability if decision is not None else None
+    pairs = (
+        ("model", _value(choice.model)),
+        ("tier", _value(choice.tier)),
+        ("reason", _value(choice.reason)),
+        ("p-small", "" if judged is None else f"{judged:.2f}"),
+        ("variant", _value(choice.variant)),
+        ("worker", _value(worker)),
+        ("placed", _value(placed_by)),
+        ("fallbacks", str(route.fallbacks or "")),
+        ("cached-answer", _value(route.replayed_from)),
+    )
+    return "; ".join([f"{name}={value}" for name, value in pairs if value])
+
+
+@lru_cache(maxsize=4096)
+def _value(text: str) -> str:
+    return quote(text[:128], safe="/:.@+~-_!$*'()")

@@ -28,6 +28,8 @@ class Work:
     max_tokens: int
     cache_salt: str
     session: str
+    # What the model stands for as a variant, by whose price it is sold; "" = itself.
+    pool: str = ""
 
 
 @dataclass(slots=True)

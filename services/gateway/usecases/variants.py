@@ -19,6 +19,7 @@ from services.gateway.usecases.prepare import Preparer
 
 # Of the router's answer: with every model a call may be held, prepared and refused once more.
 CHOICES_MAX = 8
+SAME_TIER = "fallback-same-tier"
 # The router that does not know Choose, or not this pool, leaves the pool as it is.
 _SILENT = frozenset({Reason.ROUTER_UNAVAILABLE, Reason.UNIMPLEMENTED, Reason.MODEL_NOT_FOUND})
 
@@ -116,7 +117,7 @@ class Variants:
         """The work for the model at hand. Raises PlatformError as Preparer does."""
         if self._info is None:
             raise RuntimeError("choose() comes before prepare()")
-        return await self._preparer.prepare(
+        work = await self._preparer.prepare(
             self._request,
             self._info,
             self._principal,
@@ -124,6 +125,9 @@ class Variants:
             opened=opened,
             deadline=self._deadline,
         )
+        if self.route.choices:
+            work.pool = self.route.choice.pool
+        return work
 
     def renewed(self) -> bool:
         """Whether the name at hand stands for another variant by now, which is then the one at hand."""
@@ -144,9 +148,8 @@ class Variants:
 
     @property
     def same_tier_next(self) -> bool:
-        """Whether the next model is of the same tier: then nobody waits for this one's workers."""
-        route = self.route
-        return bool(self._left) and route.choices[self._left[0]].tier == route.choice.tier != ""
+        """Whether the next model is of the same tier, or pool: then nobody waits for this one's workers."""
+        return bool(self._left) and self.route.choices[self._left[0]].reason == SAME_TIER
 
     def _step(self) -> bool:
         while self._left:
@@ -166,7 +169,7 @@ class Variants:
         Who may use a pool may use what the pool is split into.
         """
         allowed, least = self._principal.models, self._request.constraints.min_tier
-        if allowed is not None and self._request.model in AUTO_NAMES and choice.model not in allowed:
+        if allowed is not None and self._request.model in AUTO_NAMES and (choice.pool or choice.model) not in allowed:
             return "not-allowed"
         below = least and choice.tier in TIERS and TIERS.index(choice.tier) < TIERS.index(least)
         return "below-min-tier" if below else ""

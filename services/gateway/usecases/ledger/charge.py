@@ -54,7 +54,8 @@ class Charges:
 
     def price_of(self, work: Work) -> Price:
         """The price of the model that answers; raises PRICE_UNKNOWN: what has no price is not sold."""
-        price = self.prices.find(work.info.name, work.info.model)
+        names = (work.info.name, work.info.model)
+        price = self.prices.find(work.pool, *names) if work.pool else self.prices.find(*names)
         if price is None:
             message = (
                 f"The model '{work.info.name}' has no price, so it cannot be called. "

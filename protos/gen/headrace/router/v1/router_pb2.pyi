@@ -60,16 +60,18 @@ class ChooseResponse(_message.Message):
     def __init__(self, choices: _Optional[_Iterable[_Union[ModelChoice, _Mapping]]] = ..., decision: _Optional[_Union[Decision, _Mapping]] = ...) -> None: ...
 
 class ModelChoice(_message.Message):
-    __slots__ = ("model", "reason", "tier", "variant")
+    __slots__ = ("model", "reason", "tier", "variant", "pool")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     TIER_FIELD_NUMBER: _ClassVar[int]
     VARIANT_FIELD_NUMBER: _ClassVar[int]
+    POOL_FIELD_NUMBER: _ClassVar[int]
     model: str
     reason: str
     tier: str
     variant: str
-    def __init__(self, model: _Optional[str] = ..., reason: _Optional[str] = ..., tier: _Optional[str] = ..., variant: _Optional[str] = ...) -> None: ...
+    pool: str
+    def __init__(self, model: _Optional[str] = ..., reason: _Optional[str] = ..., tier: _Optional[str] = ..., variant: _Optional[str] = ..., pool: _Optional[str] = ...) -> None: ...
 
 class Decision(_message.Message):
     __slots__ = ("tier", "small_probability", "unsure", "why", "features", "previous_tier", "switch_cost_nanodollars")
