@@ -51,6 +51,9 @@ Name = Annotated[str, typer.Option(help="What the key is for.")]
 RoleOption = Annotated[Role, typer.Option(help="What it may do beside calling models; docs/admin-api.md says what.")]
 Expires = Annotated[str | None, typer.Option(help="How long it is valid: 24h, 30d. (default: for ever)")]
 Grace = Annotated[str | None, typer.Option(help="How long the old text is accepted, too: 30m, 24h. (default: not)")]
+CachedAnswers = Annotated[
+    bool, typer.Option("--cached-answers", help="Take a stored answer to the same request where no worker can answer.")
+]
 Force = Annotated[bool, typer.Option("--force", help="Do it to the very key that is in use.")]
 
 
@@ -62,6 +65,7 @@ def create(
     name: Name = "",
     role: RoleOption = Role.SERVICE,
     expires: Expires = None,
+    cached_answers: CachedAnswers = False,
     budget: Budget = None,
     duration: Duration = TOTAL,
     soft: Soft = None,
@@ -94,6 +98,8 @@ def create(
         )
         if expires is not None:
             body["expires_at"] = time.time() + seconds(expires, "--expires")
+        if cached_answers:
+            body["cached_answers"] = True
         _show_once(client.send("POST", KEYS, body), as_json=as_json)
 
 
@@ -273,6 +279,7 @@ def _facts(key: dict[str, Any], state: dict[str, Any] | None) -> dict[str, str]:
         "expires": moment(key["expires_at"]) or "never",
         "old text": f"accepted until {moment(key['previous_until'])}" if (key["previous_until"] or 0) > now else "",
         "limits": limit_words(key["limits"]),
+        "cached answers": "taken where no worker can answer" if key.get("cached_answers") else "",
         "models": ", ".join(key["limits"]["models"]) or "all that its user and tenant may name",
         "tags": tag_words(key["metadata"]),
         "spent": spent,

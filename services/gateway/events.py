@@ -28,6 +28,8 @@ class Started:
     model_digest: str = ""
     # The answer comes from the log of its idempotency key.
     replayed: bool = False
+    # Which model answers and why; see domain/route.py.
+    route: str = ""
 
 
 @dataclass(slots=True)
@@ -61,6 +63,9 @@ class Ended:
     # Why the answer was cut short of its max_tokens, "" = it was not: "budget",
     # "access_ended" (key, user or tenant blocked, deleted or expired), or "store_unavailable".
     truncated: str = ""
+    # As of Started; and the request whose stored answer this is, "" = it is the call's own.
+    route: str = ""
+    cached_answer: str = ""
 
 
 Event = Started | Delta | Ended

@@ -48,7 +48,7 @@ class CallMetrics:
 
     def ended(self, record: CallRecord) -> None:
         """See ports.Observer."""
-        if record.first_delta_at:
+        if record.first_delta_at and not record.stood_in:
             self._answered(record)
         for past in record.past:
             self._attempts.inc(LossLabels(past.outcome.value, past.reason))

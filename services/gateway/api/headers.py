@@ -42,6 +42,8 @@ def answer_headers(started: Started) -> Headers:
         *_session(started.session_id, started.session_source),
         *_limits(started.standing),
     ]
+    if started.route:
+        headers.append((b"x-headrace-route", started.route.encode()))
     if started.replayed:
         headers.append(_REPLAYED)
     return headers

@@ -13,18 +13,22 @@ from libs.errors import PlatformError, Reason
 
 
 class Outcome(StrEnum):
-    """How an attempt ended. `LOST` is a `DEATH` or a `DISCONNECT` of which it is not known yet which."""
+    """How an attempt ended. `LOST` is a `DEATH` or a `DISCONNECT` of which it is not known yet which.
+
+    `STALL`: its worker lives, and said nothing for too long.
+    """
 
     NOT_STARTED = "not_started"
     LOST = "lost"
     DEATH = "death"
     DISCONNECT = "disconnect"
     DRAIN = "drain"
+    STALL = "stall"
     FAILED = "failed"
     FINAL = "final"
 
 
-LOSSES = frozenset({Outcome.LOST, Outcome.DEATH, Outcome.DISCONNECT, Outcome.DRAIN})
+LOSSES = frozenset({Outcome.LOST, Outcome.DEATH, Outcome.DISCONNECT, Outcome.DRAIN, Outcome.STALL})
 # The worker lives: these losses speak for another try.
 HARMLESS = frozenset({Outcome.DISCONNECT, Outcome.DRAIN})
 # The call itself is at fault, or its time is up: no worker would answer otherwise.

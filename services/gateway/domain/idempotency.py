@@ -98,8 +98,8 @@ class Page:
 def keyed(key: str, route: str, body: bytes, request: ChatRequest, principal: Principal) -> Keyed:
     """Binds a key to tenant, route and call. Raises INVALID_REQUEST for a key that is none.
 
-    The body is the call; what headers add to it is the session, and what the call may cost at most. A session belongs to one key and user: with one, the
-    call of another principal is another call, and never gets this one's answer.
+    The body is the call; what headers add to it is the session and the constraints. A session belongs to one key and
+    user: with one, the call of another principal is another call, and never gets this one's answer.
     """
     if not 0 < len(key) <= KEY_CHARS_MAX or not key.isprintable():
         message = f"'{HEADER}' must have 1 to {KEY_CHARS_MAX} printable characters. Send a random one, such as a UUID."

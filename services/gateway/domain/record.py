@@ -54,3 +54,8 @@ class CallRecord:
     # Who asked for what, for observers that keep an account of it: never for logs, spans or metrics.
     principal: Principal | None = None
     request: ChatRequest | None = None
+
+    @property
+    def stood_in(self) -> bool:
+        """Whether the client got a stored answer, because no worker could make one."""
+        return self.route is not None and bool(self.route.replayed_from)

@@ -12,6 +12,7 @@ import msgspec
 
 from libs.money import to_dollars
 from services.gateway.domain.record import CallRecord
+from services.gateway.domain.route_record import RouteRecord, route_record
 from services.gateway.domain.turns import Principal
 
 
@@ -26,11 +27,15 @@ class TextState(StrEnum):
 
 
 class AttemptRecord(msgspec.Struct, frozen=True):
-    """One attempt: where, how it ended ("answered", or as in domain/attempts.py), and the error's reason."""
+    """One attempt: where, how it ended ("answered", or as in domain/attempts.py), and the error's reason.
+
+    `first_token_ms` is from its opening to its first delta; None = it gave none.
+    """
 
     worker: str
     outcome: str
     reason: str = ""
+    first_token_ms: float | None = None
 
 
 class TurnText(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -69,6 +74,7 @@ class RequestRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     model: str = ""
     worker: str = ""
     placed_by: str = ""
+    route: RouteRecord | None = None
     streamed: bool = False
     attempts: tuple[AttemptRecord, ...] = ()
     resumes: int = 0
@@ -107,6 +113,7 @@ class RequestRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
             "model": self.model,
             "worker": self.worker or None,
             "placed_by": self.placed_by or None,
+            "route": self.route.shown() if self.route is not None else None,
             "streamed": self.streamed,
             "attempts": [msgspec.to_builtins(attempt) for attempt in self.attempts],
             "resumes": self.resumes,
@@ -156,6 +163,7 @@ def numbers_of(record: CallRecord, principal: Principal, *, unix: float, text: T
         model=record.model,
         worker=record.worker,
         placed_by=record.placed_by,
+        route=route_record(record.route) if record.route is not None else None,
         streamed=record.streamed,
         attempts=_attempts(record),
         resumes=record.resumes,
@@ -178,7 +186,12 @@ def numbers_of(record: CallRecord, principal: Principal, *, unix: float, text: T
 
 
 def _attempts(record: CallRecord) -> tuple[AttemptRecord, ...]:
-    past = [AttemptRecord(one.worker, one.outcome.value, one.reason) for one in record.past]
+    past = [AttemptRecord(one.worker, one.outcome.value, one.reason, _ms(one.first_token_ms)) for one in record.past]
     if record.worker and len(past) < record.attempts:
-        past.append(AttemptRecord(record.worker, "answered" if not record.error else "given up", record.error))
+        outcome = "answered" if not record.error else "given up"
+        past.append(AttemptRecord(record.worker, outcome, record.error, _ms(record.first_token_ms)))
     return tuple(past)
+
+
+def _ms(milliseconds: float | None) -> float | None:
+    return None if milliseconds is None else round(milliseconds, 3)

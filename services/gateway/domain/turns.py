@@ -138,6 +138,7 @@ class Principal:
 
     `account_user` is the user that the key belongs to, "" = none. `models` are those the key may name, None = all.
     `tags` flow into usage; `priority` orders waiting calls, higher first; `records` says what is kept of requests.
+    `cached_answers`: takes a stored answer to the same request where no worker can answer, and lets its own be stored.
     """
 
     tenant: str
@@ -148,3 +149,4 @@ class Principal:
     tags: tuple[tuple[str, str], ...] = ()
     priority: int = 0
     records: RecordPolicy = _ALL_RECORDS
+    cached_answers: bool = False

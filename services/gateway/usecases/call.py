@@ -14,6 +14,7 @@ from services.gateway.domain.fallback import CHANGED, UNFIT, Cure, cure_of
 from services.gateway.domain.ledger.types import Standing
 from services.gateway.domain.plan import PlaceQuery
 from services.gateway.domain.record import CallRecord
+from services.gateway.domain.route import told
 from services.gateway.domain.sessions import affinity_key
 from services.gateway.domain.turns import ChatRequest, Principal
 from services.gateway.domain.work import Work
@@ -25,6 +26,7 @@ from services.gateway.usecases.ledger.ceiling import under_ceiling
 from services.gateway.usecases.ledger.charge import Charge, Charges
 from services.gateway.usecases.prepare import Preparer
 from services.gateway.usecases.sessions import OpenSession, SessionGuard
+from services.gateway.usecases.stand_ins import StandIns, events_of
 from services.gateway.usecases.taken_up import TakenUp
 from services.gateway.usecases.variants import Variants
 
@@ -44,6 +46,7 @@ class Services:
     clock: Clock
     # Taken off the deadline at every hop: time for the answer's way back.
     margin_seconds: float = 0.05
+    stand_ins: StandIns | None = None
 
 
 class Call:
@@ -60,6 +63,7 @@ class Call:
         "_session",
         "_variants",
         "charge",
+        "kept",
         "record",
         "run",
     )
@@ -103,6 +107,9 @@ class Call:
         self.charge = Charge(services.charges, self.record, self._used_now, inherits=inherits)
         self._held = held
         self._inherits = inherits
+        stand_ins = services.stand_ins
+        # Text of an answer that is to be kept; None for nearly all.
+        self.kept = None if inherits or stand_ins is None else stand_ins.text_for(request, principal)
 
     async def open(self) -> None:
         """Everything before a worker is asked: model, session, prompt. Raises PlatformError; nothing was started."""
@@ -228,6 +235,9 @@ class Call:
         """The events of a batch: `Started` comes before the call's first delta. Raises INTERNAL for a hole."""
         run = self.run
         deltas = run.accept(batch)
+        if self.kept is not None:
+            for delta in deltas:
+                self.kept.take(delta)
         if run.sent or not deltas:
             return [Delta(delta) for delta in deltas]
         run.sent = True
@@ -246,7 +256,13 @@ class Call:
             cached_tokens=usages[0].cached_tokens if usages else 0,
             standing=self.charge.standing,
             model_digest=run.work.info.model_digest,
+            route=self._told(),
         )
+
+    def _told(self) -> str:
+        candidate = self.run.candidate
+        worker, placed_by = (candidate.worker, candidate.reason) if candidate is not None else ("", "")
+        return told(self._variants.route, worker, placed_by)
 
     @property
     def cut(self) -> bool:
@@ -268,6 +284,9 @@ class Call:
         record, run = self.record, self.run
         record.ended_at = self._services.clock.monotonic()
         usages = run.delivered.usages
+        if self.kept is not None and self._services.stand_ins is not None:
+            record.truncated = self.charge.truncated
+            self._services.stand_ins.keep(record, self.kept)
         return Ended(
             prompt_tokens=record.prompt_tokens,
             completion_tokens=record.completion_tokens,
@@ -285,7 +304,20 @@ class Call:
             queued_ms=record.queued_ms,
             cost=self.charge.cost(),
             truncated=self.charge.truncated,
+            route=self._told(),
         )
+
+    async def instead(self, error: BaseException) -> list[Event]:
+        """A stored answer in place of one that could not be begun. Raises `error` where there is none."""
+        stand_ins = self._services.stand_ins
+        if stand_ins is None or self.run.sent or self._inherits:
+            raise error
+        found = await stand_ins.find(error, self._request, self._principal)
+        if found is None:
+            raise error
+        self.note()
+        self.record.ended_at = self._services.clock.monotonic()
+        return events_of(found, self.record, self.charge.standing, self._request.ignored_fields)
 
     def leave(self) -> None:
         """Gives the call's place among those under way to another; whatever became of it."""

@@ -72,6 +72,14 @@ def attributes(record: CallRecord) -> dict[str, Value]:
         names.COST: record.cost,
         names.TRUNCATED: record.truncated,
     }
+    if record.route is not None and record.route.choices:
+        choice = record.route.choice
+        found |= {names.TIER: choice.tier, names.VARIANT: choice.variant, names.CHOSEN_BY: choice.reason}
+        found[names.FALLBACKS] = record.route.fallbacks
+        if record.route.predicted is not None:
+            found[names.PREDICTED_CACHED_TOKENS] = record.route.predicted
+    if record.stood_in and record.route is not None:
+        found["headrace.cached_answer"] = record.route.replayed_from
     if record.session:
         found[names.CONVERSATION] = record.session
     if record.error:

@@ -1,4 +1,4 @@
-"""What a request sets for itself: the most it may cost, and the least tier that answers. Body and headers both count."""
+"""What a request sets for itself: the most it may cost, and the least tier that answers. Both places count."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HEADERS = frozenset({MAX_COST_HEADER, MIN_TIER_HEADER})
 
 
 def constraints_of(headers: Mapping[str, str], extension: Extension | None) -> Constraints:
-    """The narrower of what the body's `headrace` object and the headers say. Raises INVALID_REQUEST with its `param`."""
+    """The narrower of what the body's `headrace` object and the headers say. Raises INVALID_REQUEST."""
     if extension is None and (not headers or HEADERS.isdisjoint(headers)):
         return NO_CONSTRAINTS
     told = extension or Extension()

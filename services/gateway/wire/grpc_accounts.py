@@ -68,7 +68,7 @@ def user_spec(message: pb.CreateUserRequest | pb.UpdateUserRequest) -> UserSpec:
 
 def key_spec(message: pb.CreateKeyRequest | pb.UpdateKeyRequest) -> KeySpec:
     """What a message says of a key."""
-    told = _named(message, "name", "expires_at")
+    told = _named(message, "name", "expires_at", "cached_answers")
     if message.HasField("limits"):
         told["limits"] = limits_spec(message.limits)
     if isinstance(message, pb.UpdateKeyRequest) and message.never_expires:
@@ -162,6 +162,7 @@ def key_message(key: Key) -> pb.Key:
         blocked=key.blocked,
         expires_at=key.expires_at,
         previous_until=key.previous_until if key.previous_hmac else None,
+        cached_answers=key.cached_answers,
         created_at=key.created_at,
     )
 

@@ -213,5 +213,7 @@ def _ended(ended: Ended, request_id: str, model: str, *, replayed: bool) -> Chat
         truncated=ended.truncated,
         replayed=replayed,
         queued_ms=ended.queued_ms,
+        route=ended.route,
+        cached_answer=ended.cached_answer,
     )
     return ChatResponse(id=request_id, model=model, usage=usage, report=report)

@@ -44,6 +44,8 @@ def report_of(ended: Ended, ignored_fields: tuple[str, ...]) -> dict[str, Any]:
         "resumed": ended.resumed,
         "estimated": ended.estimated,
         "cost_usd": to_dollars(ended.cost),
+        "route": ended.route,
+        "cached_answer": ended.cached_answer or None,
         "truncated": ended.truncated or None,
         "timings": {
             "queued_ms": round(ended.queued_ms, 3),

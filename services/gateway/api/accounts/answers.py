@@ -152,6 +152,7 @@ class KeyOut(BaseModel):
     blocked: bool
     expires_at: float | None
     previous_until: float | None
+    cached_answers: bool
     created_at: float
 
     @classmethod
@@ -169,6 +170,7 @@ class KeyOut(BaseModel):
             blocked=key.blocked,
             expires_at=key.expires_at,
             previous_until=key.previous_until if key.previous_hmac else None,
+            cached_answers=key.cached_answers,
             created_at=key.created_at,
         )
 

@@ -136,10 +136,13 @@ class KeyChange(Given):
     limits: LimitsIn = LimitsIn()
     metadata: Tags = {}
     expires_at: Time | None = Field(default=None, description="null = never")
+    cached_answers: StrictBool = Field(
+        default=False, description="A stored answer to the same request will do where no worker can answer"
+    )
 
     def spec(self) -> KeySpec:
         """What was said."""
-        told = _told(self, "name", "role", "metadata", "expires_at")
+        told = _told(self, "name", "role", "metadata", "expires_at", "cached_answers")
         if "limits" in self.model_fields_set:
             told["limits"] = self.limits.spec()
         return KeySpec(**told)

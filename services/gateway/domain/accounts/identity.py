@@ -78,6 +78,8 @@ def _principal(key: Key, user: User | None, tenant: Tenant) -> Principal:
         tags=merged_tags(*(record.metadata for record in records)),
         priority=tenant.priority,
         records=tenant.records,
+        # Where texts of requests are not to be kept, they are not kept for this, either.
+        cached_answers=key.cached_answers and tenant.records.enabled and tenant.records.store_prompts,
     )
 
 

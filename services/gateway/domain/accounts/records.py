@@ -97,6 +97,7 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     """An API key. Its text is stored nowhere: `hmac` is HMAC-SHA-256 under the pepper, `hint` its last four characters.
 
     After a rotation `previous_hmac` is accepted until `previous_until`. `metadata` are tags that flow into usage.
+    `cached_answers`: where no worker can answer, a stored answer of its tenant to the same request will do.
     """
 
     tenant: str
@@ -112,6 +113,7 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: float | None = None
     previous_hmac: str = ""
     previous_until: float = 0.0
+    cached_answers: bool = False
     created_at: float = 0.0
 
 

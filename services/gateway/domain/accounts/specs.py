@@ -57,6 +57,7 @@ class KeySpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     limits: LimitsSpec | UnsetType = UNSET
     metadata: dict[str, str] | UnsetType = UNSET
     expires_at: float | UnsetType | None = UNSET
+    cached_answers: bool | UnsetType = UNSET
 
 
 def applied(record: R, spec: TenantSpec | UserSpec | KeySpec, at: float) -> R:

@@ -14,10 +14,10 @@ _TOKENS_PER_TURN = 8
 def payable(record: CallRecord) -> bool:
     """Whether the customer pays: the prompt once and what was delivered. Else the platform bears it all.
 
-    A stream that broke off has delivered a part. An answer in one piece is delivered whole or not at all; a client
-    that went away while it was made has ordered it.
+    A stored answer that stands in costs nothing. A stream that broke off has delivered a part. An answer in one piece
+    is delivered whole or not at all; a client that went away while it was made has ordered it.
     """
-    if not record.first_delta_at:
+    if not record.first_delta_at or record.stood_in:
         return False
     return not record.error or record.streamed or record.error == Reason.CANCELLED.value
 

@@ -161,7 +161,7 @@ class User(_message.Message):
     def __init__(self, tenant: _Optional[str] = ..., id: _Optional[str] = ..., name: _Optional[str] = ..., role: _Optional[_Union[Role, str]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., blocked: _Optional[bool] = ..., created_at: _Optional[float] = ...) -> None: ...
 
 class Key(_message.Message):
-    __slots__ = ("tenant", "id", "user", "name", "hint", "role", "limits", "metadata", "blocked", "expires_at", "previous_until", "created_at")
+    __slots__ = ("tenant", "id", "user", "name", "hint", "role", "limits", "metadata", "blocked", "expires_at", "previous_until", "created_at", "cached_answers")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -181,6 +181,7 @@ class Key(_message.Message):
     EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
     PREVIOUS_UNTIL_FIELD_NUMBER: _ClassVar[int]
     CREATED_AT_FIELD_NUMBER: _ClassVar[int]
+    CACHED_ANSWERS_FIELD_NUMBER: _ClassVar[int]
     tenant: str
     id: str
     user: str
@@ -193,7 +194,8 @@ class Key(_message.Message):
     expires_at: float
     previous_until: float
     created_at: float
-    def __init__(self, tenant: _Optional[str] = ..., id: _Optional[str] = ..., user: _Optional[str] = ..., name: _Optional[str] = ..., hint: _Optional[str] = ..., role: _Optional[_Union[Role, str]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., blocked: _Optional[bool] = ..., expires_at: _Optional[float] = ..., previous_until: _Optional[float] = ..., created_at: _Optional[float] = ...) -> None: ...
+    cached_answers: bool
+    def __init__(self, tenant: _Optional[str] = ..., id: _Optional[str] = ..., user: _Optional[str] = ..., name: _Optional[str] = ..., hint: _Optional[str] = ..., role: _Optional[_Union[Role, str]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., blocked: _Optional[bool] = ..., expires_at: _Optional[float] = ..., previous_until: _Optional[float] = ..., created_at: _Optional[float] = ..., cached_answers: _Optional[bool] = ...) -> None: ...
 
 class Price(_message.Message):
     __slots__ = ("model", "input_nanodollars", "cached_nanodollars", "output_nanodollars")
@@ -538,7 +540,7 @@ class DeleteUserResponse(_message.Message):
     def __init__(self) -> None: ...
 
 class CreateKeyRequest(_message.Message):
-    __slots__ = ("tenant", "user", "name", "role", "limits", "metadata", "expires_at")
+    __slots__ = ("tenant", "user", "name", "role", "limits", "metadata", "expires_at", "cached_answers")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -553,6 +555,7 @@ class CreateKeyRequest(_message.Message):
     LIMITS_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
     EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    CACHED_ANSWERS_FIELD_NUMBER: _ClassVar[int]
     tenant: str
     user: str
     name: str
@@ -560,7 +563,8 @@ class CreateKeyRequest(_message.Message):
     limits: Limits
     metadata: _containers.ScalarMap[str, str]
     expires_at: float
-    def __init__(self, tenant: _Optional[str] = ..., user: _Optional[str] = ..., name: _Optional[str] = ..., role: _Optional[_Union[Role, str]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., expires_at: _Optional[float] = ...) -> None: ...
+    cached_answers: bool
+    def __init__(self, tenant: _Optional[str] = ..., user: _Optional[str] = ..., name: _Optional[str] = ..., role: _Optional[_Union[Role, str]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., expires_at: _Optional[float] = ..., cached_answers: _Optional[bool] = ...) -> None: ...
 
 class CreateKeyResponse(_message.Message):
     __slots__ = ("key", "secret")
@@ -605,7 +609,7 @@ class ListKeysResponse(_message.Message):
     def __init__(self, keys: _Optional[_Iterable[_Union[Key, _Mapping]]] = ..., next: _Optional[str] = ...) -> None: ...
 
 class UpdateKeyRequest(_message.Message):
-    __slots__ = ("tenant", "id", "name", "role", "limits", "metadata", "expires_at", "never_expires")
+    __slots__ = ("tenant", "id", "name", "role", "limits", "metadata", "expires_at", "never_expires", "cached_answers")
     TENANT_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
@@ -614,6 +618,7 @@ class UpdateKeyRequest(_message.Message):
     METADATA_FIELD_NUMBER: _ClassVar[int]
     EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
     NEVER_EXPIRES_FIELD_NUMBER: _ClassVar[int]
+    CACHED_ANSWERS_FIELD_NUMBER: _ClassVar[int]
     tenant: str
     id: str
     name: str
@@ -622,7 +627,8 @@ class UpdateKeyRequest(_message.Message):
     metadata: Tags
     expires_at: float
     never_expires: bool
-    def __init__(self, tenant: _Optional[str] = ..., id: _Optional[str] = ..., name: _Optional[str] = ..., role: _Optional[_Union[Role, str]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., metadata: _Optional[_Union[Tags, _Mapping]] = ..., expires_at: _Optional[float] = ..., never_expires: _Optional[bool] = ...) -> None: ...
+    cached_answers: bool
+    def __init__(self, tenant: _Optional[str] = ..., id: _Optional[str] = ..., name: _Optional[str] = ..., role: _Optional[_Union[Role, str]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., metadata: _Optional[_Union[Tags, _Mapping]] = ..., expires_at: _Optional[float] = ..., never_expires: _Optional[bool] = ..., cached_answers: _Optional[bool] = ...) -> None: ...
 
 class UpdateKeyResponse(_message.Message):
     __slots__ = ("key",)

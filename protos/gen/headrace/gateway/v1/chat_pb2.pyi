@@ -66,7 +66,7 @@ class ChatResponse(_message.Message):
     def __init__(self, id: _Optional[str] = ..., model: _Optional[str] = ..., choice: _Optional[int] = ..., text: _Optional[str] = ..., channel: _Optional[_Union[_inference_pb2.Channel, str]] = ..., tool_calls: _Optional[_Iterable[_Union[_inference_pb2.ToolCallDelta, _Mapping]]] = ..., logprobs: _Optional[_Iterable[_Union[_inference_pb2.TokenLogprobs, _Mapping]]] = ..., finish: _Optional[_Union[_inference_pb2.FinishReason, str]] = ..., usage: _Optional[_Union[_inference_pb2.Usage, _Mapping]] = ..., report: _Optional[_Union[ChatReport, _Mapping]] = ...) -> None: ...
 
 class ChatReport(_message.Message):
-    __slots__ = ("worker", "session_id", "session_source", "attempts", "cached_tokens", "first_token_ms", "total_ms", "resumed", "cost_nanodollars", "truncated", "replayed", "queued_ms")
+    __slots__ = ("worker", "session_id", "session_source", "attempts", "cached_tokens", "first_token_ms", "total_ms", "resumed", "cost_nanodollars", "truncated", "replayed", "queued_ms", "route", "cached_answer")
     WORKER_FIELD_NUMBER: _ClassVar[int]
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     SESSION_SOURCE_FIELD_NUMBER: _ClassVar[int]
@@ -79,6 +79,8 @@ class ChatReport(_message.Message):
     TRUNCATED_FIELD_NUMBER: _ClassVar[int]
     REPLAYED_FIELD_NUMBER: _ClassVar[int]
     QUEUED_MS_FIELD_NUMBER: _ClassVar[int]
+    ROUTE_FIELD_NUMBER: _ClassVar[int]
+    CACHED_ANSWER_FIELD_NUMBER: _ClassVar[int]
     worker: str
     session_id: str
     session_source: str
@@ -91,4 +93,6 @@ class ChatReport(_message.Message):
     truncated: str
     replayed: bool
     queued_ms: float
-    def __init__(self, worker: _Optional[str] = ..., session_id: _Optional[str] = ..., session_source: _Optional[str] = ..., attempts: _Optional[int] = ..., cached_tokens: _Optional[int] = ..., first_token_ms: _Optional[float] = ..., total_ms: _Optional[float] = ..., resumed: _Optional[bool] = ..., cost_nanodollars: _Optional[int] = ..., truncated: _Optional[str] = ..., replayed: _Optional[bool] = ..., queued_ms: _Optional[float] = ...) -> None: ...
+    route: str
+    cached_answer: str
+    def __init__(self, worker: _Optional[str] = ..., session_id: _Optional[str] = ..., session_source: _Optional[str] = ..., attempts: _Optional[int] = ..., cached_tokens: _Optional[int] = ..., first_token_ms: _Optional[float] = ..., total_ms: _Optional[float] = ..., resumed: _Optional[bool] = ..., cost_nanodollars: _Optional[int] = ..., truncated: _Optional[str] = ..., replayed: _Optional[bool] = ..., queued_ms: _Optional[float] = ..., route: _Optional[str] = ..., cached_answer: _Optional[str] = ...) -> None: ...
