@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from libs.block_hash import unpacked
 from libs.testing.clock import FakeClock
@@ -108,8 +108,8 @@ class Board(RuleBasedStateMachine):
         assert len(self.blocks) == len(+self.engine)
 
 
-TestBoard = Board.TestCase
-TestBoard.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+def test_every_watcher_knows_what_the_engine_holds_after_every_message():
+    run_state_machine_as_test(Board, settings=settings(max_examples=150, stateful_step_count=40, deadline=None))
 
 
 async def times_of(blocks, board, seconds, happenings):

@@ -107,6 +107,7 @@ def test_what_the_socket_lost_is_asked_for_again():
         async with rig() as here:
             assert await here.stream.begin(SIZE)
             await here.publisher.publish(batch(1))
+            await here.holds(1)
             for first in (2, 3):
                 await here.publisher.publish(batch(first), lost=True)
             await here.publisher.publish(batch(4))
