@@ -107,9 +107,12 @@ class VariantSettings(SettingsGroup):
 class TrialSettings(SettingsGroup):
     """When a variant is stopped by itself. The first of a pool never is: it is what the others are held against."""
 
-    # Bound on false alarms per variant and window, for attempts that fail independently. 1e-4 at ten minutes is at most
-    # one false stop in 70 days of A/A; smaller needs more attempts to be sure (a tenth: about a quarter more).
+    # Bound on false alarms per variant and window. 1e-4 at ten minutes is at most one false stop in 70 days of A/A;
+    # smaller needs more attempts to be sure (a tenth: about a quarter more).
     false_alarms: float = Field(default=1e-4, gt=0.0, le=0.1)
+    # Attempts that share their fate, as those of one session do: evidence counts for so much less. 1 takes each for
+    # itself, and one unlucky session may stop a variant; 10 needs ten times the attempts.
+    clump: float = Field(default=4.0, ge=1.0, le=1000.0)
     window_seconds: float = Field(default=600.0, ge=10.0, le=86_400.0)
     # Attempts on either side before anything is stopped. Low values stop for a moment's trouble.
     attempts_min: int = Field(default=50, ge=10, le=1_000_000)

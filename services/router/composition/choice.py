@@ -91,7 +91,7 @@ def splits_of(settings: RouterSettings) -> dict[str, Split]:
 def trial_rule(settings: RouterSettings) -> TrialRule:
     """When a variant is stopped."""
     of = settings.trials
-    return TrialRule(of.false_alarms, of.window_seconds, of.attempts_min, of.errors_margin, of.slow_margin)
+    return TrialRule(of.false_alarms, of.clump, of.window_seconds, of.attempts_min, of.errors_margin, of.slow_margin)
 
 
 def _price(pool: TierPoolSettings) -> TierPrice:

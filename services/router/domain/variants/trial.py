@@ -8,8 +8,9 @@ sequential k-sample tests that allow for optional stopping", Journal of Statisti
 (arXiv:2106.02693), section 2.
 
 Two things are bad: a failure, and a slow first token, where "slow" is what the rest's slowest quarter was until then.
-The promise is for attempts that fail independently of each other; where they come in clumps it is weaker, so a stop
-also needs a difference that matters and enough attempts on both sides.
+Attempts of one session share their fate, and the inequality is for independent ones: a block counts as if only one in
+`clump` attempts had been seen (its likelihood ratio to the power 1 / clump, which keeps the promise and is exact for
+clumps of that size). A stop also needs a difference that matters, and enough attempts on both sides.
 """
 
 from __future__ import annotations
@@ -26,13 +27,14 @@ _SLOW_SHARE = 0.25
 
 @dataclass(frozen=True, slots=True)
 class TrialRule:
-    """`alpha` bounds false alarms per variant and window, for both kinds together.
+    """`alpha` bounds false alarms per variant and window, for both kinds together, where at most `clump` attempts go alike.
 
     Nothing is stopped below `attempts_min` on either side, nor for a share of failures less than `errors_margin`, or of
     slow first tokens less than `slow_margin`, above the rest's.
     """
 
     alpha: float
+    clump: float
     window_seconds: float
     attempts_min: int
     errors_margin: float
@@ -101,7 +103,7 @@ class Trial:
 
     def _verdict(self) -> str:
         rule = self.rule
-        needed = math.log(2.0 / rule.alpha)  # two bets share alpha
+        needed = math.log(2.0 / rule.alpha) * rule.clump  # two bets share alpha
         if self.errors.decided(needed, rule.attempts_min, rule.errors_margin):
             return f"failures: {_said(self.errors)}"
         if self.slow.decided(needed, rule.attempts_min, rule.slow_margin):
