@@ -1,0 +1,1 @@
+"""Placement rules: the platform's own, and its competitors' as they are published."""
