@@ -1,8 +1,8 @@
 """What routing adds to a request: the gateway's way to the router for `auto`, Choose and then Place, over the trunk.
 
 A real router on core 0 with tiers, a store and two simulated workers that tell their KV blocks; this process on core 1
-is the gateway's side of the edge, with the gateway's own code: the facts of the turn, the hashes of the prompt's blocks,
-both calls, the answers as the gateway takes them. 16 callers, each of which waits between two requests as long as an
+is the gateway's side of the edge, with the gateway's own code: the facts of the turn, the hashes of the prompt's
+blocks, both calls, the answers as the gateway takes them. 16 callers, each of which waits between two requests as long as an
 answer would take, so that the router is asked at a known rate; and as fast as they can. Requests are user turns of 300
 characters, no two alike, over prompts of 2,048 tokens in 500 sessions.
 
@@ -43,11 +43,12 @@ TIERS = {
     "small": [{"pool": "small", "input_usd_per_million": "0.1", "output_usd_per_million": "0.4"}],
     "large": [{"pool": "large", "input_usd_per_million": "1", "output_usd_per_million": "4"}],
 }
-WORDS = (
+TEXT = (
     "please compare these two ways of keeping a table of orders and say which one you would take for a shop that has "
     "many readers few writers and a nightly report then list what could go wrong in each and how one would notice it "
     "before customers do with an example in numbers for a year of growth"
-).split()
+)
+WORDS = TEXT.split()
 
 
 @dataclass
