@@ -167,17 +167,20 @@ class VariantDesk:
     async def _stop(self, pool: str, name: str, why: str) -> None:
         """Sets the weight to 0 for all replicas; tried again at the next look while the store is away."""
 
+        mine = False
+
         def stop(split: Split) -> Split:
+            nonlocal mine
             now = split.find(name)
             others = any(each.weight for each in split.variants if each.name != name)
-            return split if now is None or now.stopped or not others else split.with_stop(name, why)
+            mine = now is not None and not now.stopped and others
+            return split.with_stop(name, why) if mine else split
 
-        before = self.splits[pool].version
         try:
             changed = await self._change(pool, stop)
         except PlatformError:
             return
-        if changed is not None and changed.version > before:
+        if changed is not None and mine:
             self._observer.stopped(pool, name, why)
 
     async def _change(self, pool: str, change: Callable[[Split], Split]) -> Split | None:

@@ -27,7 +27,7 @@ _SLOW_SHARE = 0.25
 
 @dataclass(frozen=True, slots=True)
 class TrialRule:
-    """`alpha` bounds false alarms per variant and window, for both kinds together, where at most `clump` attempts go alike.
+    """`alpha` bounds false alarms per variant and window, for both kinds, where `clump` attempts at most go alike.
 
     Nothing is stopped below `attempts_min` on either side, nor for a share of failures less than `errors_margin`, or of
     slow first tokens less than `slow_margin`, above the rest's.
