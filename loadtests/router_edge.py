@@ -2,9 +2,9 @@
 
 A real router on core 0 with tiers, a store and two simulated workers that tell their KV blocks; this process on core 1
 is the gateway's side of the edge, with the gateway's own code: the facts of the turn, the hashes of the prompt's
-blocks, both calls, the answers as the gateway takes them. 16 callers, each of which waits between two requests as long as an
-answer would take, so that the router is asked at a known rate; and as fast as they can. Requests are user turns of 300
-characters, no two alike, over prompts of 2,048 tokens in 500 sessions.
+blocks, both calls, the answers as the gateway takes them. 16 callers, each of which waits between two requests as long
+as an answer would take, so that the router is asked at a known rate; and as fast as they can. Requests are user turns
+of 300 characters, no two alike, over prompts of 2,048 tokens in 500 sessions.
 
 CPU is user + system of both processes over the window, less that of the same loop without the two calls, per request.
 """
