@@ -24,6 +24,7 @@ from headrace.inference.v1 import inference_pb2 as ipb
 from headrace.router.v1 import router_pb2 as rpb
 
 from libs.clock import SystemClock
+from libs.resilience.breaker import BreakerRule
 from libs.resilience.retry_budget import RetryBudget
 from libs.rpc.replicas import ReplicatedChannel
 from services.gateway.adapters.router import RpcRouter
@@ -33,6 +34,7 @@ from services.gateway.domain.prompt import EncodedPrompt
 from services.gateway.domain.salt import CacheSalts
 from services.gateway.domain.turns import ChatRequest, Principal, Role, Sampling, SessionClaim, Turn
 from services.gateway.usecases.attempts import Means, RunnerLimits
+from services.gateway.usecases.breakers import Breakers
 from services.gateway.usecases.call import Services
 from services.gateway.usecases.chat import ChatPipeline
 from services.gateway.usecases.ledger.charge import Charges
@@ -147,6 +149,7 @@ def pipeline(channel: ReadyChannel, charges: Charges | None = None) -> ChatPipel
         RetryBudget(clock.monotonic),
         RunnerLimits(),
         room,
+        Breakers(clock, BreakerRule()),
     )
     preparer = Preparer(parts, CacheSalts(b"pepper"), clock, PrepareLimits())
     return ChatPipeline(

@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Literal
 
 from libs.clock import Clock
+from libs.resilience.breaker import BreakerRule
 from libs.resilience.retry_budget import RetryBudget
 from libs.rpc.api import Channel
 from libs.rpc.dial import dial
 from libs.rpc.replicas import ReplicatedChannel
 from libs.rpc.trunk.gauges import Trunks
 from libs.telemetry.metrics import Registry
+from services.gateway.adapters.breaker_metrics import BreakerMetrics
 from services.gateway.adapters.catalog import WatchedCatalog
 from services.gateway.adapters.placements import PlacementLimits, RememberingRouter
 from services.gateway.adapters.router import RpcRouter
@@ -31,12 +33,14 @@ from services.gateway.domain.salt import CacheSalts
 from services.gateway.ports import Catalog, Observer, Owners
 from services.gateway.ports.sent import SentCounts
 from services.gateway.usecases.attempts import Means, RunnerLimits
+from services.gateway.usecases.breakers import Breakers
 from services.gateway.usecases.call import Services
 from services.gateway.usecases.chat import ChatPipeline
 from services.gateway.usecases.ledger.charge import Charges
 from services.gateway.usecases.prepare import PrepareLimits, Preparer
 from services.gateway.usecases.sessions import SessionGuard, SessionLimits
 from services.gateway.usecases.waiting import WaitingRoom, WaitLimits
+from services.gateway.usecases.watchdog import Watchdog, WatchRule
 
 Transport = Literal["trunk", "grpc"]
 Dial = Callable[[str, Transport], Channel]
@@ -62,6 +66,8 @@ class PipelineOptions:
     prepare: PrepareLimits = field(default_factory=PrepareLimits)
     runner: RunnerLimits = field(default_factory=RunnerLimits)
     waiting: WaitLimits = field(default_factory=WaitLimits)
+    breakers: BreakerRule = field(default_factory=BreakerRule)
+    watch: WatchRule = field(default_factory=WatchRule)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +113,15 @@ async def open_pipeline(
     wait_metrics = WaitMetrics(registry)
     room = WaitingRoom(clock, options.waiting, wait_metrics, workers=partial(_workers, catalog))
     wait_metrics.read_from(lambda: len(room))
+    workers = RpcWorkers(channels)
+    breakers = Breakers(clock, options.breakers, BreakerMetrics(registry))
+    lives = partial(workers.lives, timeout=options.watch.ask_seconds)
+    _spawn(stack, Watchdog(breakers, lives, clock, options.watch).keep(), "watchdog")
     services = Services(
         catalog=catalog,
         guard=SessionGuard(owners, clock, options.sessions),
         preparer=Preparer(encoders, CacheSalts(options.secret), clock, options.prepare),
-        means=Means(router, RpcWorkers(channels), RetryBudget(clock.monotonic), options.runner, room),
+        means=Means(router, workers, RetryBudget(clock.monotonic), options.runner, room, breakers),
         charges=charges,
         clock=clock,
         margin_seconds=options.margin_seconds,

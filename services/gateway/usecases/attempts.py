@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
 
 from headrace.inference.v1.inference_pb2 import GenerateResponse
@@ -12,14 +12,20 @@ from libs.resilience.retry_budget import RetryBudget
 from libs.rpc.api import Stream
 from services.gateway.domain.attempts import LOSSES, Attempts, Caps, Outcome, PastAttempt, Verdict, outcome_of
 from services.gateway.domain.delivered import UNBOUNDED, Delivered, HoleError
+from services.gateway.domain.flights import Flight
 from services.gateway.domain.honour import resumable
 from services.gateway.domain.plan import Candidate, PlaceQuery
+from services.gateway.domain.route import Skipped
 from services.gateway.domain.work import Attempt, Work
 from services.gateway.ports import Metadata, Router, Workers
+from services.gateway.usecases.breakers import Breakers
 from services.gateway.usecases.candidates import Candidates
 from services.gateway.usecases.deadline import Deadline
 from services.gateway.usecases.taken_up import TakenUp
 from services.gateway.usecases.waiting import QueuedCall, Ticket, WaitingRoom
+
+# In records, for the reason of an attempt that the watchdog gave up.
+STALLED = "STALLED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +46,16 @@ class Means:
     budget: RetryBudget
     limits: RunnerLimits
     room: WaitingRoom
+    breakers: Breakers
 
 
 class Run:
     """The attempts of one call. The caller reads the streams; this decides where they come from and what they mean."""
 
     __slots__ = (
-        "_allowance", "_candidates", "_deadline", "_last", "_means", "_metadata", "_opened_at", "_priority", "_query",
-        "_ticket", "attempts", "candidate", "delivered", "epoch", "first_token_ms", "queued_seconds", "resumes",
-        "sent", "stale", "work",
+        "_allowance", "_candidates", "_deadline", "_flight", "_last", "_means", "_metadata", "_opened_at",
+        "_priority", "_query", "_ticket", "attempts", "candidate", "delivered", "epoch", "first_token_ms",
+        "predicted", "queued_seconds", "resumes", "sent", "stale", "work",
     )  # fmt: skip
 
     def __init__(self, means: Means, *, deadline: Deadline, metadata: Metadata, priority: int = 0) -> None:
@@ -61,6 +68,7 @@ class Run:
             means.router,
             means.workers,
             self.attempts,
+            means.breakers,
             deadline=deadline,
             place_timeout=means.limits.place_timeout_seconds,
             metadata=metadata,
@@ -74,10 +82,14 @@ class Run:
         self.work: Work
         self.delivered: Delivered
         self.candidate: Candidate | None = None
+        # The attempt in progress; None = there is none.
+        self._flight: Flight | None = None
         self.epoch = -1
         # The attempt in progress: its opening (`Clock.monotonic`), and how long its first delta took; None = none yet.
         self._opened_at = 0.0
         self.first_token_ms: float | None = None
+        # Tokens that the worker tried first was expected to have cached; None = nobody could tell.
+        self.predicted: int | None = None
         self._last: PlatformError | None = None
         self.resumes = 0
         self.stale = 0
@@ -89,7 +101,17 @@ class Run:
         self.work = work
         self.delivered = self._nothing_delivered()
         self._query = query
-        self._candidates.aim(query)
+        self._candidates.aim(query, work.info)
+
+    @property
+    def skipped(self) -> list[Skipped]:
+        """Workers that were left alone so far, and why."""
+        return self._candidates.skipped
+
+    @property
+    def plan(self) -> tuple[Candidate, ...]:
+        """The router's last plan, as it came."""
+        return self._candidates.plan
 
     def allow(self, tokens: int, low: int) -> None:
         """Sets how many output tokens may be delivered in all; below `low` left, room is to be made."""
@@ -113,14 +135,50 @@ class Run:
         """Opens the next attempt. Raises PlatformError when there is nowhere to go (see Candidates.next)."""
         if self._ticket is None or self._ticket.model != self._query.model:
             await self._enter()
-        candidate = await self._candidates.next()
+        flight = await self._next()
+        try:
+            return self._open(flight)
+        except BaseException:
+            self._means.breakers.back(flight)
+            raise
+
+    async def _next(self) -> Flight:
+        """Whose turn it is. Who waits for a worker's pause to end does so in the queue."""
+        while True:
+            try:
+                return await self._candidates.next()
+            except PlatformError as error:
+                if error.reason is not Reason.OVERLOADED or error.started:
+                    raise
+                await self._queue(error)
+
+    def _open(self, flight: Flight) -> Stream[GenerateResponse]:
+        candidate, work = flight.candidate, self.work
         timeout = self._deadline.left()
         self.epoch += 1
         self.candidate = candidate
+        if not self.attempts.ended:
+            self.predicted = candidate.cached_tokens if self._candidates.predicted else None
         self._opened_at, self.first_token_ms = self._deadline.clock.monotonic(), None
         self.delivered.begin(self.epoch)
         attempt = self._attempt()
-        return self._means.workers.generate(candidate, self.work, attempt, timeout=timeout, metadata=self._metadata)
+        stream = self._means.workers.generate(candidate, work, attempt, timeout=timeout, metadata=self._metadata)
+        uncached = max(0, work.prompt_tokens - candidate.cached_tokens)
+        self._means.breakers.opened(flight, self.delivered, stream.cancel, uncached)
+        self._flight = flight
+        return stream
+
+    def listen(self, stream: Stream[GenerateResponse]) -> Awaitable[list[GenerateResponse]]:
+        """The stream's next batch. While it is waited for, silence is the worker's."""
+        if self._flight is not None:
+            self._flight.listening = True
+        return stream.next_batch()
+
+    def over(self) -> None:
+        """The attempt in progress has ended, well or because its caller has gone. A repeat does nothing."""
+        flight, self._flight = self._flight, None
+        if flight is not None:
+            self._means.breakers.ended(flight, whole=self.delivered.cut or not self.delivered.unfinished)
 
     def _attempt(self) -> Attempt:
         work, sampling = self.work, self.work.request.sampling
@@ -133,8 +191,15 @@ class Run:
 
     def accept(self, batch: Sequence[GenerateResponse]) -> list[GenerateResponse]:
         """The deltas of a batch that are to be sent. Raises INTERNAL when one does not continue the stream."""
+        flight = self._flight
+        if flight is not None:
+            flight.listening = False
+            flight.heard += 1
         if self.first_token_ms is None:
-            self.first_token_ms = (self._deadline.clock.monotonic() - self._opened_at) * 1000
+            now = self._deadline.clock.monotonic()
+            self.first_token_ms = (now - self._opened_at) * 1000
+            if flight is not None:
+                flight.began(now)
             self._served(batch)
         try:
             return self.delivered.take(batch)
@@ -163,19 +228,31 @@ class Run:
 
     async def recover(self, error: PlatformError) -> None:
         """Returns when another attempt shall follow `error`; else raises what the client is to be told."""
-        outcome = outcome_of(error)
+        error, outcome, reason = self._ended_with(error)
         self._last = error
-        self._remember(outcome, error)
+        self._remember(outcome, reason)
         if not await self._goes_on(error):
             raise self._final(error, outcome) from error
         if not self.sent:
             self._forget_attempt()
 
-    def _remember(self, outcome: Outcome, error: PlatformError) -> None:
+    def _ended_with(self, error: PlatformError) -> tuple[PlatformError, Outcome, str]:
+        """What the attempt ended with, once its worker's breaker knows: the watchdog's word stands for its cancel."""
+        flight, self._flight = self._flight, None
+        outcome, reason = outcome_of(error), error.reason.value
+        if flight is None:
+            return error, outcome, reason
+        if flight.stalled is not None:
+            error, reason = flight.stalled, STALLED
+            outcome = Outcome.LOST if flight.stall_cause == "silent" else Outcome.STALL
+        self._means.breakers.failed(flight, outcome, error)
+        return error, outcome, reason
+
+    def _remember(self, outcome: Outcome, reason: str) -> None:
         candidate = self.candidate
         if candidate is not None:
             where = candidate.worker, candidate.address, candidate.boot_id
-            self.attempts.add(PastAttempt(*where, outcome, error.reason, self.first_token_ms))
+            self.attempts.add(PastAttempt(*where, outcome, reason, self.first_token_ms, self._query.model))
         if outcome is not Outcome.FINAL:
             self._candidates.failed()
 
@@ -212,7 +289,7 @@ class Run:
         except PlatformError as error:
             raise (interrupted("its worker was lost and all others are busy") if self.sent else error) from error
         self.queued_seconds += clock.monotonic() - began
-        self._candidates.aim(query)
+        self._candidates.aim(query, self.work.info)
         self.attempts.forgive_refusals()
         return True
 

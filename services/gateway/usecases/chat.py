@@ -80,7 +80,7 @@ class ChatPipeline:
             while True:
                 stream = await _start(call, write)
                 try:
-                    while batch := await stream.next_batch():
+                    while batch := await call.run.listen(stream):
                         if call.lacks_room(batch):
                             await call.make_room(batch)
                         events = call.events(batch)
@@ -96,6 +96,7 @@ class ChatPipeline:
                     await call.recover(error)
                 finally:
                     stream.cancel()
+                    call.run.over()
         except (PlatformError, asyncio.CancelledError) as error:
             failure = _failure(error, call)
             raise
@@ -155,7 +156,7 @@ async def _rest(call: Call, stream: Stream[GenerateResponse]) -> list[Event]:
     """What follows the last finish reason (usage, mostly), so that all of it leaves in one write with the end."""
     events: list[Event] = []
     try:
-        while batch := await stream.next_batch():
+        while batch := await call.run.listen(stream):
             events += call.events(batch)
     except PlatformError:
         # The answer is whole; how its stream ended no longer matters.

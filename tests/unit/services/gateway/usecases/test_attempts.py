@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from libs.errors import PlatformError, Reason
+from libs.resilience.breaker import BreakerRule
 from libs.resilience.retry_budget import RetryBudget
 from libs.testing.inmem import InMemoryStream
 from libs.testing.loop import run
@@ -13,6 +14,8 @@ from services.gateway.events import Ended
 from services.gateway.usecases.waiting import WaitLimits
 from tests.unit.services.gateway.usecases.world import Worker, World, ask, capable, tokens, whole
 
+# What is tried here is the budget: without it, breakers end the storm.
+NEVER = BreakerRule(failures_in_a_row=10**6, calls_min=10**6)
 TOOLS = {"tools": (Tool("f", "does", "{}"),), "tool_choice": ToolChoice("required")}
 
 
@@ -348,7 +351,9 @@ def test_a_failure_with_nothing_sent_is_retried_within_the_budget(tmp_path, monk
 
 def test_the_budget_bounds_a_storm_of_failures(tmp_path):
     async def scenario():
-        async with World([Worker("a", [("fail", 0)] * 50), Worker("b", [("fail", 0)] * 50)], tmp_path) as world:
+        async with World(
+            [Worker("a", [("fail", 0)] * 50), Worker("b", [("fail", 0)] * 50)], tmp_path, breakers=NEVER
+        ) as world:
             for _ in range(40):
                 await world.failure()
             assert world.seen.records[0].attempts == 2
