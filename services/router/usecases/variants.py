@@ -166,7 +166,6 @@ class VariantDesk:
 
     async def _stop(self, pool: str, name: str, why: str) -> None:
         """Sets the weight to 0 for all replicas; tried again at the next look while the store is away."""
-
         mine = False
 
         def stop(split: Split) -> Split:
