@@ -7,6 +7,8 @@ evicts in.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from libs.block_hash import Hashes
@@ -68,16 +70,16 @@ class Runs:
     def __init__(self, tables: list[list[tuple[int, int]]]) -> None:
         self._tables = tables
 
-    def of(self, slot: int) -> int:
-        """Length of the longest run from block 0."""
-        table, bit = divmod(slot, WORKERS_PER_TABLE)
-        run = 0
-        if table < len(self._tables):
-            for end, holders in self._tables[table]:
-                if not holders >> bit & 1:
-                    break
-                run = end
-        return run
+    def of(self, slots: Sequence[int]) -> list[int]:
+        """Length of the longest run from block 0, for each worker."""
+        runs = [0] * len(slots)
+        for table, steps in enumerate(self._tables):
+            first = table * WORKERS_PER_TABLE
+            for end, holders in steps:
+                for index, slot in enumerate(slots):
+                    if slot - first >= 0 and holders >> slot - first & 1:
+                        runs[index] = end
+        return runs
 
 
 def _steps(table: BlockTable, hashes: Hashes) -> list[tuple[int, int]]:

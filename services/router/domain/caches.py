@@ -75,11 +75,12 @@ class Caches:
 
     def cached(self, blocks: Hashes, workers: Sequence[Worker], now: float) -> list[int]:
         """Blocks from the start of a prompt that each of `workers` has or is about to have."""
-        steps = self.index.runs(blocks)
+        slots = [worker.slot for worker in workers]
+        held = self.index.runs(blocks).of(slots)
         expected = self.expected.runs(blocks, now)
         if not expected:
-            return [steps.of(worker.slot) for worker in workers]
-        return [max(steps.of(worker.slot), expected.get(worker.slot, 0)) for worker in workers]
+            return held
+        return [max(run, expected.get(slot, 0)) for run, slot in zip(held, slots, strict=True)]
 
     def _may_resync(self, worker: Worker, now: float) -> bool:
         if now - worker.resynced_at < self._rule.resync_seconds:

@@ -11,6 +11,7 @@ shared position is compared with the latest prompt that has it. Placing costs so
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from dataclasses import dataclass
 
@@ -28,8 +29,8 @@ def _marks() -> list[int]:
     return found
 
 
-_MARKS = np.array(_marks(), np.int64)
-_MARK_ROWS = _MARKS - 1
+_MARKS = _marks()
+_MARK_ROWS = np.array(_MARKS, np.int64) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +98,13 @@ class Expected:
             self._end_oldest_kept(slot)
 
     def runs(self, hashes: Hashes, now: float) -> dict[int, int]:
-        """Blocks from the start of this prompt that each worker is expected to have; those with none are left out.
+        """Blocks from the start of this non-empty prompt that workers are expected to have; none = left out.
 
         At least so many: where prompts part between two marks, the latest one is compared with.
         """
         while self._brief and next(iter(self._brief.values())).until <= now:
             self._end_oldest_brief()
-        if not self._by_mark or not len(hashes):
+        if int(hashes[0]) not in self._by_mark:
             return {}
         return {slot: shared for slot, (shared, _) in self._longest(hashes, _marked(hashes)).items()}
 
@@ -141,7 +142,7 @@ class Expected:
             if holders is None:
                 continue
             if holders.get(prompt.slot) is not prompt:
-                taken = int(_MARKS[index])
+                taken = _MARKS[index]
                 continue
             del holders[prompt.slot]
             if not holders:
@@ -158,21 +159,22 @@ class Expected:
         self._kept_blocks[slot] -= prompt.blocks
         taken = self._leave(prompt)
         if taken:  # a later prompt has these too: the cache has not lost them, and they are its own from here on
-            heir = self._by_mark[prompt.marks[int(np.searchsorted(_MARKS, taken))]][slot]
+            heir = self._by_mark[prompt.marks[bisect_left(_MARKS, taken)]][slot]
             owed = min(taken, prompt.blocks)
             heir.blocks += owed
             self._kept_blocks[slot] += owed
 
 
 def _marked(hashes: Hashes) -> list[int]:
-    count = int(np.searchsorted(_MARKS, len(hashes), side="right"))
+    count = bisect_right(_MARKS, len(hashes))
     marks: list[int] = hashes.take(_MARK_ROWS[:count]).tolist()
     return marks
 
 
 def _shared(one: Hashes, other: Hashes, index: int) -> int:
     """Length of the common prefix of two prompts that have the hash at mark `index` in common, and none at the next."""
-    start = int(_MARKS[index])
-    end = min(int(_MARKS[index + 1]), len(one), len(other))
-    unequal = (one[start:end] != other[start:end]).nonzero()[0]
-    return start + int(unequal[0]) if len(unequal) else end
+    start = _MARKS[index]
+    end = min(_MARKS[index + 1], len(one), len(other))
+    if start == end or one[end - 1] == other[end - 1]:
+        return end
+    return start + int((one[start:end] != other[start:end]).argmax())

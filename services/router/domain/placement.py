@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from operator import add
 
 from services.router.domain.caches import Caches
 from services.router.domain.plan import Place, PlaceReason
@@ -42,13 +42,6 @@ class PlacementRule:
             KvPressure(self.pressure_start),
             Tree(self.tree_share),
         )
-
-
-class Scored(NamedTuple):
-    """Parallel to the workers asked for: tokens each is expected to have cached, and its cost in tokens."""
-
-    cached: list[int]
-    costs: list[float]
 
 
 class Placement:
@@ -88,11 +81,10 @@ class Placement:
 
     def costs(self, question: Question) -> list[float]:
         """Tokens of work ahead of the prompt's first token, for each worker."""
-        costs = [0.0] * len(question.workers)
+        costs: list[float] = [0.0] * len(question.workers)
         for scorer in self._scorers:
-            scores = scorer(question)
-            if scores:
-                costs = list(map(float.__add__, costs, map(float, scores)))
+            if scores := scorer(question):
+                costs = list(map(add, costs, scores))
         return costs
 
     def placed(self, wanted: Wanted, worker: Worker, cached: int) -> None:
@@ -105,10 +97,10 @@ class Placement:
         self, wanted: Wanted, workers: Sequence[Worker], costs: list[float], order: list[int]
     ) -> tuple[int, PlaceReason]:
         """Who is first: the cheapest. Equals are told apart by the key's hash, so that replicas agree, or at random."""
-        least = costs[order[0]]
-        equals = [index for index in order if costs[index] - least < 1.0]
-        if len(equals) == 1:
+        least = costs[order[0]] + 1.0
+        if len(order) == 1 or costs[order[1]] >= least:
             return order[0], PlaceReason.LEAST_LOADED
+        equals = [index for index in order if costs[index] < least]
         if wanted.key:
             return max(equals, key=lambda index: weight(wanted.key, workers[index].name)), PlaceReason.RENDEZVOUS
         return equals[int(self._random() * len(equals))], PlaceReason.LEAST_LOADED

@@ -155,8 +155,8 @@ class Worker:
     @property
     def queued_tokens(self) -> float:
         """Work that waits there: calls told as waiting, at the mean of a call, and what was sent since."""
-        unseen = self.recent_tokens if self.recent else 0.0
-        return self.waiting * self.tokens_mean + unseen
+        waiting = self.waiting * self.tokens_mean if self.waiting else 0.0
+        return waiting + self.recent_tokens if self.recent else waiting
 
     @property
     def state(self) -> WorkerState:

@@ -180,7 +180,8 @@ class Placing:
         except PlatformError as error:
             if error.reason is not Reason.STORE_UNAVAILABLE:
                 raise
-            if plan and (len(query.blocks) or query.root_session):  # by score, which another replica may see otherwise: they agree by hash
+            # Plans by score are this replica's own view; without the store, replicas agree by hash.
+            if plan and (len(query.blocks) or query.root_session):
                 plan = self._new_plan(pool, query, self._now())
                 wanted = plan[0].worker.name
             binding = self._without_store(key, held, wanted)

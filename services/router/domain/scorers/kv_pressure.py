@@ -19,6 +19,9 @@ class KvPressure:
 
     def __call__(self, question: Question) -> Sequence[float]:
         """Tokens that will be computed twice."""
-        start, tokens = self.start, question.wanted.tokens
-        scale = tokens / (1.0 - start)
-        return [(worker.kv_use - start) * scale if worker.kv_use > start else 0.0 for worker in question.workers]
+        start = self.start
+        over = [worker.kv_use - start for worker in question.workers]
+        if max(over) <= 0.0:
+            return ()
+        scale = question.wanted.tokens / (1.0 - start)
+        return [max(0.0, share) * scale for share in over]

@@ -37,5 +37,5 @@ class Question(NamedTuple):
     shared: int
 
 
-# Tokens of work ahead of the first token, for each worker; what is the same for all may be left out.
+# Tokens of work ahead of the first token, for each worker; empty = no difference.
 Scorer = Callable[[Question], Sequence[float]]

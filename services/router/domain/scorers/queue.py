@@ -24,14 +24,13 @@ class Queue:
         """Tokens that wait ahead."""
         workers = question.workers
         loads = [worker.load for worker in workers]
-        running = self.running_tokens
-        ahead = [
-            worker.queued_tokens + running * load if load else 0.0 for worker, load in zip(workers, loads, strict=True)
-        ]
-        if max(loads) <= 1:
-            return ahead
+        if not any(loads):
+            return ()
+        each = self.running_tokens
+        ahead = [worker.queued_tokens + each * load for worker, load in zip(workers, loads, strict=True)]
         limit = bound(loads, self.load_factor)
-        over = [index for index, load in enumerate(loads) if load >= limit]
-        for index in over:
-            ahead[index] += (loads[index] - limit + 1) * (workers[index].tokens_mean or question.wanted.tokens)
+        if max(loads) >= limit:
+            for index, load in enumerate(loads):
+                if load >= limit:
+                    ahead[index] += (load - limit + 1) * (workers[index].tokens_mean or question.wanted.tokens)
         return ahead
