@@ -26,7 +26,7 @@ def test_a_bound_session_asks_again_after_any_failure_of_its_worker(tmp_path, fa
             asked = len(world.router.places)
             assert whole(await world.answer(ask(session=BOUND)))
             # Once more without the worker, when that one asked for a pause.
-            paused = fault[0] == "refuse"
-            assert [list(place.exclude_workers) for place, _ in world.router.places[asked:]] == [[], ["a"]][: 1 + paused]
+            anew = [[], ["a"]] if fault[0] == "refuse" else [[]]
+            assert [list(place.exclude_workers) for place, _ in world.router.places[asked:]] == anew
 
     run(scenario())
