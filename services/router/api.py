@@ -12,11 +12,13 @@ from libs.rpc.method import method
 from services.router import convert
 from services.router.api_choice import ChoiceApi
 from services.router.usecases.fleet import Fleet
+from services.router.usecases.outcomes import OutcomeBoard
 from services.router.usecases.placing import Placing
 
 _SERVICE = router.DESCRIPTOR.services_by_name["RouterService"]
 PLACE = method(_SERVICE, "Place", router.PlaceRequest, router.PlaceResponse)
 WATCH_MODELS = method(_SERVICE, "WatchModels", router.WatchModelsRequest, router.WatchModelsResponse)
+REPORT = method(_SERVICE, "Report", router.ReportRequest, router.ReportResponse)
 LIST_WORKERS = method(_SERVICE, "ListWorkers", router.ListWorkersRequest, router.ListWorkersResponse)
 
 # Only a gateway may state a tenant.
@@ -26,16 +28,18 @@ _GATEWAYS = frozenset({"gateway"})
 class RouterApi:
     """Serves the RPCs; errors leave as PlatformError."""
 
-    def __init__(self, fleet: Fleet, placing: Placing, choice: ChoiceApi) -> None:
+    def __init__(self, fleet: Fleet, placing: Placing, choice: ChoiceApi, outcomes: OutcomeBoard) -> None:
         self._fleet = fleet
         self._placing = placing
         self._choice = choice
+        self._outcomes = outcomes
 
     def handlers(self) -> list[Handler]:
         """For RpcServer."""
         return [
             Handler(PLACE, self.place, _GATEWAYS, quick=self.place_at_once),
             *self._choice.handlers(),
+            Handler(REPORT, self.report, _GATEWAYS),
             Handler(WATCH_MODELS, self.watch_models),
             Handler(LIST_WORKERS, self.list_workers),
         ]
@@ -48,6 +52,11 @@ class RouterApi:
         """Orders workers when no store is needed, which spares a task per call; None = ask `place`."""
         found = self._placing.at_once(convert.place_query(request))
         return None if found is None else convert.place_response(found)
+
+    async def report(self, request: router.ReportRequest, info: CallInfo) -> router.ReportResponse:  # noqa: ARG002 -- Handler's shape
+        """Takes in what became of a gateway's attempts."""
+        self._outcomes.take(convert.outcomes(request))
+        return router.ReportResponse()
 
     async def list_workers(self, request: router.ListWorkersRequest, info: CallInfo) -> router.ListWorkersResponse:  # noqa: ARG002 -- Handler's shape
         """Tells what is known of each worker."""

@@ -7,10 +7,13 @@ from headrace.router.v1 import router_pb2 as router
 
 from libs.block_hash import unpacked
 from services.router.domain.catalog import Catalog, Entry
+from services.router.domain.outcomes import Outcomes
 from services.router.domain.plan import PlaceReason
 from services.router.domain.worker import Description, StateMessage, Worker
 from services.router.usecases.placing import Placed, PlaceQuery
 
+# Times of first tokens up to 2^63 ms: more buckets than that mean nothing.
+BUCKETS_MAX = 64
 NOBODY: frozenset[str] = frozenset()
 
 
@@ -93,6 +96,26 @@ def _candidate(worker: Worker, reason: PlaceReason, cached_tokens: int, cost: fl
         cached_tokens=cached_tokens,
         cost=cost,
     )
+
+
+def outcomes(wire: router.ReportRequest) -> list[Outcomes]:
+    """A gateway's report."""
+    return [
+        Outcomes(
+            worker=told.worker,
+            boot_id=told.boot_id,
+            model=told.model,
+            variant=told.variant,
+            attempts=told.attempts,
+            failures=told.failures,
+            refusals=told.refusals,
+            ttft_buckets=tuple(told.ttft_buckets[:BUCKETS_MAX]),
+            cached_tokens_predicted=told.cached_tokens_predicted,
+            cached_tokens_reported=told.cached_tokens_reported,
+            predictions=told.predictions,
+        )
+        for told in wire.outcomes
+    ]
 
 
 def models(catalog: Catalog) -> router.WatchModelsResponse:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from libs.telemetry.metrics import NO_LABELS, NoLabels, Registry
 from services.router.domain.binding_cache import BindingCache
+from services.router.domain.outcomes import Outcomes
 from services.router.domain.worker import WorkerState
 from services.router.ports import BindingStore
 from services.router.usecases.fleet import Fleet
@@ -32,6 +33,26 @@ class StateLabels(NamedTuple):
     state: str
 
 
+class AttemptLabels(NamedTuple):
+    """`worker` is one of the settings'; `outcome` is "failed", "refused" or "other" (no fault of its)."""
+
+    worker: str
+    outcome: str
+
+
+class CacheLabels(NamedTuple):
+    """`worker` is one of the settings'; `kind` is "predicted" or "reported" (by its engine)."""
+
+    worker: str
+    kind: str
+
+
+class WorkerLabels(NamedTuple):
+    """`worker` is one of the settings'."""
+
+    worker: str
+
+
 class RouterMetrics:
     """Declares the instruments; as an `Observer` it counts."""
 
@@ -43,6 +64,30 @@ class RouterMetrics:
         self._bindings = registry.counter(
             "headrace_router_bindings_total", "Sessions asked of the store, by outcome.", OutcomeLabels
         )
+
+        self._attempts = registry.counter(
+            "headrace_router_reported_attempts_total", "Attempts that gateways reported.", AttemptLabels
+        )
+        # Their difference is how far this router is wrong on a cache; a worker that drifts is asked for a snapshot.
+        self._cached = registry.counter(
+            "headrace_router_cached_tokens_total",
+            "Cached prompt tokens of foretold answers.",
+            CacheLabels,
+        )
+        self._predictions = registry.counter(
+            "headrace_router_predictions_total", "Answers whose plan foretold what would be cached.", WorkerLabels
+        )
+
+    def reported(self, told: Outcomes) -> None:
+        """See OutcomeObserver."""
+        others = max(0, told.attempts - told.failures - told.refusals)
+        for outcome, count in (("failed", told.failures), ("refused", told.refusals), ("other", others)):
+            if count:
+                self._attempts.inc(AttemptLabels(told.worker, outcome), count)
+        if told.predictions:
+            self._predictions.inc(WorkerLabels(told.worker), told.predictions)
+            self._cached.inc(CacheLabels(told.worker, "predicted"), told.cached_tokens_predicted)
+            self._cached.inc(CacheLabels(told.worker, "reported"), told.cached_tokens_reported)
 
     def placed(self, reason: str) -> None:
         """See Observer."""

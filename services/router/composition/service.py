@@ -21,6 +21,7 @@ from services.router.metrics import RouterMetrics
 from services.router.ports import BindingStore
 from services.router.settings import RouterSettings
 from services.router.usecases.fleet import Fleet
+from services.router.usecases.outcomes import OutcomeBoard
 from services.router.usecases.placing import Placing, PlacingRule
 from services.router.usecases.variants import VariantDesk
 
@@ -45,6 +46,7 @@ class Router:
     fleet: Fleet
     placing: Placing
     variants: VariantDesk
+    outcomes: OutcomeBoard
     loops: dict[str, Callable[[], Coroutine[Any, Any, None]]]
 
 
@@ -72,10 +74,11 @@ def compose(settings: RouterSettings, ports: Ports) -> Router:
         # An eighth of the limit: a frozen worker is out at 1.125 times of it.
         await sweep_forever(fleet, cache, silence_seconds / 8, ports.clock)
 
-    choice = compose_choice(
-        settings, fleet, ports.choice, ports.metrics, clock=ports.clock, random=ports.random
-    )
+    choice = compose_choice(settings, fleet, ports.choice, ports.metrics, clock=ports.clock, random=ports.random)
     loops = {**followers, "sweep": sweep}
     if choice.desk.splits:
         loops["variants"] = choice.desk.follow
-    return Router(RouterApi(fleet, placing, choice.api), fleet, placing, choice.desk, loops)
+    outcomes = OutcomeBoard(lambda name: any(each.name == name for each in fleet.workers), metrics)
+    outcomes.listen(choice.desk.take)
+    api = RouterApi(fleet, placing, choice.api, outcomes)
+    return Router(api, fleet, placing, choice.desk, outcomes, loops)

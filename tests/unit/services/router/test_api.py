@@ -9,8 +9,9 @@ from headrace.router.v1 import router_pb2 as router
 from libs.errors import PlatformError, Reason
 from libs.testing.inmem import InMemoryChannel
 from libs.testing.loop import run
-from services.router.api import LIST_WORKERS, PLACE, WATCH_MODELS
+from services.router.api import LIST_WORKERS, PLACE, REPORT, WATCH_MODELS
 from services.router.api_choice import CHOOSE
+from services.router.domain.outcomes import Outcomes
 from tests.unit.services.router.fake_worker import FakeWorker
 from tests.unit.services.router.test_following import router_over
 
@@ -138,3 +139,27 @@ def test_only_a_gateway_may_state_a_tenant():
             await stranger.close()
 
     run(scenario())
+
+
+def test_reports_reach_who_listens_and_come_from_gateways_alone():
+    async def scenario():
+        async with router_over(a=FakeWorker()) as (made, _):
+            heard = []
+            made.outcomes.listen(heard.append)
+            told = router.Outcomes(
+                worker="w0", boot_id="b1", model="m", variant="new", attempts=5, failures=1, refusals=2,
+                ttft_buckets=[0, 3], cached_tokens_predicted=64, cached_tokens_reported=32, predictions=2,
+            )  # fmt: skip
+            for identity in ("gateway", "jobs"):
+                channel = InMemoryChannel(made.api.handlers(), identity=identity)
+                try:
+                    await channel.call(REPORT, router.ReportRequest(outcomes=[told]), timeout=1)
+                except PlatformError as error:
+                    refused = error
+                await channel.close()
+            await asyncio.sleep(0)
+            return heard, refused
+
+    heard, refused = run(scenario())
+    assert heard == [Outcomes("w0", "b1", "m", "new", 5, 1, 2, (0, 3), 64, 32, 2)]
+    assert refused.reason is Reason.PERMISSION_DENIED
