@@ -12,10 +12,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from cli.errors import CliError
 from cli.layout import Layout
 from cli.shapes import POOLS
+from cli.tiers import as_settings, chosen_tiers, prices_by_name
 
 BUNDLED_MODEL = "smollm2-135m-instruct"
 CONFIG_FILE = Path("headrace.yaml")
 Transport = Literal["trunk", "grpc"]
+TierName = Literal["small", "large", "frontier"]
 
 
 class _Group(BaseModel):
@@ -105,6 +107,9 @@ class Config(_Group):
     ports: Ports = Ports()
     transports: Transports = Transports()
     workers: tuple[Worker, ...] = Field(default=(Worker(), Worker()), min_length=1)
+    # What `auto` chooses from: tier → names that workers serve, the preferred one first. Empty = each tier is the pool
+    # of its name. An upstream worker's model as `frontier: [its-name]` is one line here.
+    tiers: dict[TierName, tuple[str, ...]] = Field(default_factory=dict)
     services: Services = Services()
     restarts: Restarts = Restarts()
     # For running streams when the platform stops; then they are cut.
@@ -119,6 +124,16 @@ class Config(_Group):
         if twice := sorted({port for port in ports if ports.count(port) > 1}):
             raise ValueError(f"port {twice[0]} is given twice; workers take {self.worker_ports}")
         return self
+
+    @model_validator(mode="after")
+    def _tiers_are_served(self) -> Config:
+        self.router_tiers  # noqa: B018 -- raises
+        return self
+
+    @property
+    def router_tiers(self) -> dict[str, Any]:
+        """The router's setting `tiers`. Raises ValueError for a name that nobody serves, or without a price."""
+        return as_settings(chosen_tiers(self.tiers, prices_by_name(self.workers, self.prices)))
 
     @property
     def layout(self) -> Layout:

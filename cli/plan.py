@@ -71,7 +71,11 @@ def _broker(config: Config) -> ProcessSpec:
 def _router(config: Config) -> ProcessSpec:
     addresses = [f"127.0.0.1:{port}" for port in config.worker_ports]
     port = config.ports.router
-    flags = ("--rpc.port", str(port), "--workers", json.dumps(addresses), *_store_flags(config))
+    tiers = {} if "tiers" in config.services.router else config.router_tiers
+    flags = (
+        *("--rpc.port", str(port), "--workers", json.dumps(addresses), *_store_flags(config)),
+        *(part for tier, pools in tiers.items() for part in (f"--tiers.{tier}", json.dumps(pools))),
+    )
     return _service(config, "router", "router", flags, config.services.router, port, rpc_probe(port))
 
 

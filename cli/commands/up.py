@@ -97,5 +97,18 @@ def welcome(config: Config, seconds: float) -> str:
         f"Headrace answers after {seconds:.0f} s.\n"
         f"  REST  http://127.0.0.1:{config.ports.rest}/v1   gRPC  127.0.0.1:{config.ports.grpc}   key  {key}\n"
         f"  Pools {pools} are served by {models}. Point one at another model or provider in headrace.yaml.\n"
+        f"{_auto(config)}"
         f"  Try: headrace chat"
     )
+
+
+def _auto(config: Config) -> str:
+    """What the model `auto` stands for; where all of it is one model, that is said."""
+    tiers = {tier: [each["pool"] for each in pools] for tier, pools in config.router_tiers.items()}
+    if "tiers" in config.services.router or not tiers:
+        return ""
+    used = {name for names in tiers.values() for name in names}
+    behind = {worker.model for worker in config.workers if {*worker.pools, worker.model} & used}
+    one = f"; all of them are {behind.pop()}" if len(behind) == 1 else ""
+    named = ", ".join(f"{tier} ({', '.join(names)})" for tier, names in tiers.items())
+    return f"  Model auto chooses from {named}{one}.\n"

@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cli.config import Config, Services, Transports, Worker
+from cli.config import Config, Price, Services, Transports, Worker
 from cli.plan import plan
+from libs.settings import parse
+from services.router.settings import RouterSettings
 
 
 @pytest.fixture
@@ -91,3 +93,51 @@ def test_brokers_of_ones_own_take_the_embedded_ones_place(planned):
     assert "kafka" not in specs
     assert "--kafka.brokers" not in specs["gateway"].argv
     assert yaml.safe_load(Path(flag(specs["gateway"], "--config")).read_text()) == own
+
+
+def test_the_router_gets_the_tiers_that_workers_serve_at_their_prices(planned):
+    router = planned()["router"]
+    assert json.loads(flag(router, "--tiers.small")) == [
+        {
+            "pool": "small",
+            "input_usd_per_million": "0.10",
+            "cached_usd_per_million": "0.01",
+            "output_usd_per_million": "0.40",
+        }
+    ]
+    assert [each["pool"] for each in json.loads(flag(router, "--tiers.large"))] == ["large"]
+    assert "--tiers.frontier" not in router.argv
+    assert "--tiers.large" not in planned(workers=(Worker(pools=("small",)),))["router"].argv
+
+
+def test_one_line_points_a_tier_at_another_pool_or_provider(planned):
+    upstream = Worker(engine="upstream", model="big-one", pools=(), price=Price(input="3", cached="0.3", output="15"))
+    router = planned(workers=(Worker(), upstream), tiers={"small": ["small"], "frontier": ["big-one"]})["router"]
+    (frontier,) = json.loads(flag(router, "--tiers.frontier"))
+    assert (frontier["pool"], frontier["input_usd_per_million"]) == ("big-one", "3")
+    assert "--tiers.large" not in router.argv
+
+
+def test_an_upstream_without_a_price_is_in_no_tier_by_itself(planned):
+    router = planned(workers=(Worker(engine="upstream", model="big-one"),))["router"]
+    assert not any(part.startswith("--tiers.") for part in router.argv)
+
+
+@pytest.mark.parametrize(
+    ("worker", "word"), [(Worker(), "no worker serves"), (Worker(engine="upstream", model="big-one"), "has no price")]
+)
+def test_a_tier_that_nobody_can_serve_or_price_is_refused(planned, worker, word):
+    with pytest.raises(ValueError, match=word):
+        planned(workers=(worker,), tiers={"frontier": ["big-one"]})
+
+
+def test_tiers_of_the_routers_own_settings_win(planned):
+    router = planned(services=Services(router={"tiers": {"small": [{"pool": "small"}]}}))["router"]
+    assert not any(part.startswith("--tiers.") for part in router.argv)
+
+
+def test_the_router_takes_the_tiers_as_they_are_given(planned):
+    router = planned()["router"]
+    argv = [part for name in ("--tiers.small", "--tiers.large") for part in (name, flag(router, name))]
+    tiers = parse(RouterSettings, argv, {}).settings.tiers
+    assert (tiers.small[0].pool, str(tiers.large[0].output_usd_per_million)) == ("small", "0.40")
