@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from headrace.common.v1 import turns_pb2
@@ -12,6 +13,7 @@ from libs.block_hash import block_hashes, packed
 from services.gateway.domain import turns
 from services.gateway.domain.choose import Choices, ChooseQuery
 from services.gateway.domain.models import Capabilities, ModelInfo
+from services.gateway.domain.outcomes import OutcomeKey, OutcomeSums
 from services.gateway.domain.plan import Candidate, PlaceQuery, Plan
 from services.gateway.domain.route import Choice, Decision
 from services.gateway.domain.sent import Sent
@@ -51,6 +53,28 @@ def _blocks(query: PlaceQuery) -> bytes:
     if query.prompt is None or not query.block_tokens:
         return b""
     return packed(block_hashes(query.prompt, query.block_tokens, query.cache_salt))
+
+
+def report_request(news: Mapping[OutcomeKey, OutcomeSums]) -> router_pb2.ReportRequest:
+    """What routers are told of attempts."""
+    return router_pb2.ReportRequest(
+        outcomes=[
+            router_pb2.Outcomes(
+                worker=key.worker,
+                boot_id=key.boot_id,
+                model=key.model,
+                variant=key.variant,
+                attempts=sums.attempts,
+                failures=sums.failures,
+                refusals=sums.refusals,
+                ttft_buckets=sums.ttft_buckets,
+                cached_tokens_predicted=sums.cached_tokens_predicted,
+                cached_tokens_reported=sums.cached_tokens_reported,
+                predictions=sums.predictions,
+            )
+            for key, sums in news.items()
+        ]
+    )
 
 
 def choose_request(query: ChooseQuery) -> router_pb2.ChooseRequest:

@@ -21,6 +21,7 @@ from libs.rpc.trunk.gauges import Trunks
 from libs.telemetry.metrics import Registry
 from services.gateway.adapters.breaker_metrics import BreakerMetrics
 from services.gateway.adapters.catalog import WatchedCatalog
+from services.gateway.adapters.outcome_reports import OutcomeReports
 from services.gateway.adapters.placements import PlacementLimits, RememberingRouter
 from services.gateway.adapters.router import RpcRouter
 from services.gateway.adapters.sent import RpcSentCounts
@@ -37,8 +38,10 @@ from services.gateway.usecases.breakers import Breakers
 from services.gateway.usecases.call import Services
 from services.gateway.usecases.chat import ChatPipeline
 from services.gateway.usecases.ledger.charge import Charges
+from services.gateway.usecases.outcomes import OutcomeLog
 from services.gateway.usecases.prepare import PrepareLimits, Preparer
 from services.gateway.usecases.sessions import SessionGuard, SessionLimits
+from services.gateway.usecases.stand_ins import StandIns
 from services.gateway.usecases.waiting import WaitingRoom, WaitLimits
 from services.gateway.usecases.watchdog import Watchdog, WatchRule
 
@@ -87,6 +90,7 @@ async def open_pipeline(
     *,
     observers: Sequence[Observer] = (),
     dialler: Dial | None = None,
+    stand_ins: StandIns | None = None,
 ) -> OpenPipeline:
     """The pipeline, watching the catalog; it is closed with the stack. Returns at once: see `ready`."""
 
@@ -109,6 +113,8 @@ async def open_pipeline(
         _spawn(stack, warmth.keep(), "tokenizer-warm-up")
     catalog.start()
     registry = options.registry or Registry()
+    outcomes = OutcomeLog()
+    _spawn(stack, OutcomeReports(outcomes, to_router.channels, clock, registry).keep(), "outcome-reports")
     router = RememberingRouter(RpcRouter(to_router), catalog.version, clock, options.placements, registry)
     wait_metrics = WaitMetrics(registry)
     room = WaitingRoom(clock, options.waiting, wait_metrics, workers=partial(_workers, catalog))
@@ -125,8 +131,9 @@ async def open_pipeline(
         charges=charges,
         clock=clock,
         margin_seconds=options.margin_seconds,
+        stand_ins=stand_ins,
     )
-    chat = ChatPipeline(services, observers, loaded=warmth.loaded if options.warm else None)
+    chat = ChatPipeline(services, [*observers, outcomes], loaded=warmth.loaded if options.warm else None)
     return OpenPipeline(chat, RpcSentCounts(catalog, channels))
 
 

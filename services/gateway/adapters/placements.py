@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from libs.clock import Clock
@@ -89,7 +89,9 @@ class RememberingRouter:
         plan = await self._router.place(query, timeout=timeout, metadata=metadata)
         self._placements.inc(_ASKED)
         if query.session and not query.exclude_workers and _settled(plan):
-            self._keep(key, _Kept(plan, version, self._clock.monotonic() + self._limits.keep_seconds))
+            # What it says of caches holds for this call alone: the next one's are another's.
+            kept_plan = replace(plan, predicted=False)
+            self._keep(key, _Kept(kept_plan, version, self._clock.monotonic() + self._limits.keep_seconds))
         return plan
 
     def forget(self, query: PlaceQuery) -> None:

@@ -83,6 +83,8 @@ class PastAttempt:
     outcome: Outcome
     reason: str = ""
     first_token_ms: float | None = None
+    # The model that it was to answer as.
+    model: str = ""
 
 
 class Attempts:

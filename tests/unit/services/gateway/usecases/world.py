@@ -16,6 +16,7 @@ from libs.rpc.api import Handler
 from libs.testing.clock import FakeClock
 from libs.testing.inmem import InMemoryChannel
 from services.gateway.adapters.assembly import PipelineOptions, open_pipeline
+from services.gateway.adapters.outcome_reports import REPORT
 from services.gateway.adapters.router import CHOOSE, PLACE, WATCH_MODELS
 from services.gateway.adapters.tokenizers import FETCH
 from services.gateway.adapters.workers import DESCRIBE, GENERATE
@@ -70,6 +71,8 @@ class Worker:
         self.address = name
         self.requests, self.cancelled, self.described, self.fetched = [], 0, 0, 0
         self.pace = 0.0
+        # Stopped: its connections stand, and nothing comes over them.
+        self.frozen = False
         self.hold_fetch = None
         self.channel = None
 
@@ -78,6 +81,8 @@ class Worker:
 
     async def describe(self, request, info):
         self.described += 1
+        if self.frozen:
+            await asyncio.sleep(3600)
         return ipb.DescribeModelResponse(worker=self.name, boot_id=self.boot_id)
 
     async def fetch(self, request, responder, info):
@@ -182,11 +187,23 @@ class Router:
         self.changed = asyncio.Event()
         self.plan_size = 9
         self.reason = "rendezvous"
+        # Tokens that caches are expected to hold, by worker; and what gateways report.
+        self.predicted = None
+        self.reports = []
         # Places on workers of another digest than was asked for.
         self.careless = False
 
     def handlers(self):
-        return [Handler(CHOOSE, self.choose), Handler(PLACE, self.place), Handler(WATCH_MODELS, self.watch)]
+        return [
+            Handler(CHOOSE, self.choose),
+            Handler(PLACE, self.place),
+            Handler(WATCH_MODELS, self.watch),
+            Handler(REPORT, self.report),
+        ]
+
+    async def report(self, request, info):
+        self.reports.append(request)
+        return rpb.ReportResponse()
 
     async def choose(self, request, info):
         if not self.chosen:
@@ -200,14 +217,17 @@ class Router:
         left = [w for w in self.workers if w.name not in request.exclude_workers]
         if not left or (request.model_digest != self.digest and not self.careless):
             raise PlatformError(Reason.NO_WORKER, "nobody", retry_after_seconds=3.0, started=False)
+        expected = self.predicted or {}
         return rpb.PlaceResponse(
             candidates=[
                 rpb.Candidate(
-                    worker=w.name, address=w.address, boot_id=w.boot_id, model_digest=self.digest, reason=self.reason
+                    worker=w.name, address=w.address, boot_id=w.boot_id, model_digest=self.digest, reason=self.reason,
+                    cached_tokens=expected.get(w.name, 0),
                 )
                 for w in left[: self.plan_size]
-            ]
-        )
+            ],
+            predicted=self.predicted is not None,
+        )  # fmt: skip
 
     async def watch(self, request, responder, info):
         while True:
