@@ -134,6 +134,37 @@ class QueueSettings(SettingsGroup):
     ageing_seconds: float = Field(default=5.0, gt=0.0, le=3600.0)
 
 
+class BreakerSettings(SettingsGroup):
+    """When a worker is left alone, and for how long; one breaker per life of a worker and model, in every gateway."""
+
+    # Failures without a success between them. Low values leave a worker alone for a coincidence; high values cost as
+    # many calls, each of which has to go elsewhere.
+    failures_in_a_row: int = Field(default=5, ge=1, le=1000)
+    # Or this share of the window's calls, once there are `calls_min`. 1 = only when all of them fail.
+    failure_share: float = Field(default=0.5, gt=0.0, le=1.0)
+    calls_min: int = Field(default=20, ge=1, le=100_000)
+    window_seconds: float = Field(default=10.0, ge=1.0, le=600.0)
+    # The first pause; it doubles with every probe that fails, up to the second. Low values probe a dead worker with
+    # clients' calls more often; high values leave a worker idle that is well again.
+    open_seconds: float = Field(default=1.0, ge=0.1, le=600.0)
+    open_seconds_max: float = Field(default=30.0, ge=0.1, le=3600.0)
+    # A worker that owes a word for so long is asked whether it lives, and has a quarter of a second to say so. Low
+    # values ask busy workers again and again; high values leave calls on a dead one for longer.
+    suspect_seconds: float = Field(default=0.4, ge=0.1, le=60.0)
+    # One that lives may be silent for so long, beside the prefill of what it was sent, while others answer. An engine
+    # that prefills without chunks is silent while another gateway's long prompt runs: then raise it.
+    stuck_seconds: float = Field(default=2.3, ge=0.5, le=600.0)
+    # Whatever other workers do: the longest time to first token beside the prefill, and the longest silence of a call.
+    # Low values break calls of models that reason in silence; high values leave a call on a worker that forgot it.
+    first_token_seconds: float = Field(default=120.0, ge=1.0, le=3600.0)
+    gap_seconds: float = Field(default=30.0, ge=1.0, le=3600.0)
+    # A worker is slow when it is so many times slower than the median of the model's others, and beyond these limits.
+    # Low values take workers away for a passing load; high values leave a slow one in its place.
+    slow_factor: float = Field(default=4.0, ge=1.5, le=1000.0)
+    slow_first_token_seconds: float = Field(default=1.0, ge=0.05, le=600.0)
+    slow_gap_seconds: float = Field(default=0.1, ge=0.001, le=600.0)
+
+
 class LedgerSettings(SettingsGroup):
     """How holds are kept alive."""
 
@@ -243,6 +274,7 @@ class GatewaySettings(ServiceSettings):
     limits: LimitSettings = LimitSettings()
     sessions: SessionSettings = SessionSettings()
     queue: QueueSettings = QueueSettings()
+    breakers: BreakerSettings = BreakerSettings()
     idempotency: IdempotencySettings = IdempotencySettings()
     ledger: LedgerSettings = LedgerSettings()
     kafka: KafkaSettings = KafkaSettings()

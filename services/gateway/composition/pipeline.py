@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 from libs.app import App
+from libs.resilience.breaker import BreakerRule
 from libs.resilience.limiter import LimiterRule
 from libs.valkey import Valkey
 from services.gateway.adapters.assembly import PipelineOptions
@@ -13,13 +14,15 @@ from services.gateway.adapters.idempotency import AnswerLimits, ValkeyAnswers
 from services.gateway.adapters.keyed_metrics import KeyedMetrics
 from services.gateway.adapters.placements import PlacementLimits
 from services.gateway.domain.fair_queue import QueueBounds
-from services.gateway.settings import GatewaySettings
+from services.gateway.domain.pace import PaceRule
+from services.gateway.settings import BreakerSettings, GatewaySettings
 from services.gateway.usecases.answer_log import LogTimes
 from services.gateway.usecases.idempotent import KeyedChat
 from services.gateway.usecases.maker import Chat, MakerMeans
 from services.gateway.usecases.prepare import PrepareLimits
 from services.gateway.usecases.sessions import SessionLimits
 from services.gateway.usecases.waiting import WaitLimits
+from services.gateway.usecases.watchdog import WatchRule
 
 
 def pipeline_options(settings: GatewaySettings, secret: bytes) -> PipelineOptions:
@@ -36,6 +39,34 @@ def pipeline_options(settings: GatewaySettings, secret: bytes) -> PipelineOption
         placements=PlacementLimits(sessions.placement_seconds, sessions.cached_max),
         prepare=PrepareLimits(settings.limits.default_answer_tokens_max),
         waiting=_wait_limits(settings),
+        breakers=_breaker_rule(settings.breakers),
+        watch=_watch_rule(settings.breakers),
+    )
+
+
+def _breaker_rule(breakers: BreakerSettings) -> BreakerRule:
+    return BreakerRule(
+        failures_in_a_row=breakers.failures_in_a_row,
+        failure_share=breakers.failure_share,
+        calls_min=breakers.calls_min,
+        window_seconds=breakers.window_seconds,
+        open_seconds=breakers.open_seconds,
+        open_seconds_max=breakers.open_seconds_max,
+    )
+
+
+def _watch_rule(breakers: BreakerSettings) -> WatchRule:
+    pace = PaceRule(
+        factor=breakers.slow_factor,
+        first_token_seconds=breakers.slow_first_token_seconds,
+        gap_seconds=breakers.slow_gap_seconds,
+    )
+    return WatchRule(
+        suspect_seconds=breakers.suspect_seconds,
+        stuck_seconds=breakers.stuck_seconds,
+        first_token_seconds=breakers.first_token_seconds,
+        gap_seconds=breakers.gap_seconds,
+        pace=pace,
     )
 
 

@@ -297,6 +297,7 @@ class World:
             self._stack, self.options, self.owners, self.charges, self.clock, observers=[self.seen], dialler=self._dial
         )
         self.pipeline = opened.chat
+        self.breakers = opened.chat._services.means.breakers
         while not self.pipeline.models():
             await asyncio.sleep(0.01)
         return self

@@ -1,0 +1,352 @@
+"""Whole calls past workers that fail, hang or are slow: who is tried, what the client is told, and how soon."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from libs.errors import PlatformError, Reason
+from libs.resilience.breaker import BreakerRule, State
+from libs.testing.loop import run
+from services.gateway.domain.attempts import Outcome
+from services.gateway.domain.turns import SessionClaim
+from services.gateway.usecases.waiting import WaitLimits
+from services.gateway.usecases.watchdog import WatchRule
+from tests.unit.services.gateway.usecases.world import Worker, World, ask, whole
+
+RULE = BreakerRule(failures_in_a_row=3, calls_min=6, open_seconds=1.0, jitter=0.0)
+BOUND = SessionClaim(explicit="s1", source="x-session-id")
+
+
+def world_of(workers, tmp_path, **options):
+    return World(workers, tmp_path, breakers=RULE, **options)
+
+
+async def broken(world, *names):
+    """Calls until these workers' breakers are open."""
+    for name in names:
+        world.workers[name].channel.lose()
+    for _ in range(4):
+        with_error = world.stream(ask())
+        try:
+            async for _batch in with_error:
+                pass
+        except PlatformError:
+            continue
+
+
+async def warm(world):
+    """Every worker's channel exists."""
+    for name in world.workers:
+        others, world.router.workers = world.router.workers, [world.workers[name]]
+        assert whole(await world.answer())
+        world.router.workers = others
+
+
+def requests(world):
+    return {name: len(worker.requests) for name, worker in world.workers.items()}
+
+
+def test_a_worker_that_cannot_be_reached_is_left_alone_and_its_being_left_is_no_attempt(tmp_path):
+    async def scenario():
+        async with world_of([Worker("a"), Worker("b")], tmp_path) as world:
+            await warm(world)
+            world.workers["a"].channel.lose()
+            attempts = [(await world.answer())[-1].attempts for _ in range(8)]
+            assert attempts == [2, 2, 2, 1, 1, 1, 1, 1]
+            assert [list(place.exclude_workers) for place, _ in world.router.places[-2:]] == [[], ["a"]]
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("names", ["a", "ab"])
+def test_when_all_are_left_alone_the_client_hears_at_once_when_to_come_again(tmp_path, names):
+    async def scenario():
+        async with world_of([Worker(name) for name in names], tmp_path) as world:
+            await warm(world)
+            await broken(world, *names)
+            before, places = requests(world), len(world.router.places)
+            began = world.clock.monotonic()
+            for _ in range(5):
+                _, error = await world.failure()
+                assert (error.reason, error.http_status, error.started) == (Reason.NO_WORKER, 503, False)
+                assert error.retry_after_seconds == 1.0
+                assert world.record.attempts == 0
+            assert world.clock.monotonic() == began
+            assert requests(world) == before
+            # Once per call: the catalog has nobody who was not named.
+            assert len(world.router.places) == places + 5
+
+    run(scenario())
+
+
+def test_one_call_probes_and_the_others_are_told_to_come_again(tmp_path):
+    async def scenario():
+        async with world_of([Worker("a")], tmp_path) as world:
+            await warm(world)
+            await broken(world, "a")
+            world.workers["a"].channel.restore()
+            world.workers["a"].pace = 0.1
+            await asyncio.sleep(1.0)
+            ended = await asyncio.gather(*[world.answer(request_id=f"r{i}") for i in range(10)], return_exceptions=True)
+            assert [type(each) for each in ended].count(list) == 1
+            assert {each.reason for each in ended if isinstance(each, PlatformError)} == {Reason.NO_WORKER}
+            assert whole(await world.answer())
+
+    run(scenario())
+
+
+def test_a_probe_whose_caller_goes_away_leaves_its_place(tmp_path):
+    async def scenario():
+        async with world_of([Worker("a")], tmp_path) as world:
+            await warm(world)
+            await broken(world, "a")
+            world.workers["a"].channel.restore()
+            await asyncio.sleep(1.0)
+            stream = world.stream()
+            assert await anext(stream)
+            await stream.aclose()
+            assert whole(await world.answer())
+
+    run(scenario())
+
+
+def test_a_failed_probe_costs_one_attempt_and_doubles_the_pause(tmp_path):
+    async def scenario():
+        async with world_of([Worker("a")], tmp_path) as world:
+            await warm(world)
+            await broken(world, "a")
+            waits = []
+            for _ in range(4):
+                _, error = await world.failure()
+                waits.append(error.retry_after_seconds)
+                await asyncio.sleep(error.retry_after_seconds)
+                _, error = await world.failure()
+                assert world.record.attempts == 1
+            assert waits == pytest.approx([1, 2, 4, 8])
+
+    run(scenario())
+
+
+def test_a_new_life_of_a_worker_starts_with_a_closed_breaker(tmp_path):
+    async def scenario():
+        async with world_of([Worker("a")], tmp_path) as world:
+            await warm(world)
+            await broken(world, "a")
+            world.workers["a"].channel.restore()
+            world.workers["a"].boot_id = "another life"
+            assert whole(await world.answer())
+
+    run(scenario())
+
+
+def test_an_engine_that_says_it_is_dead_is_believed_at_once(tmp_path):
+    async def scenario():
+        async with world_of([Worker("a", [("engine", 0)]), Worker("b")], tmp_path) as world:
+            assert (await world.answer())[-1].attempts == 2
+            assert (await world.answer())[-1].attempts == 1
+            assert requests(world) == {"a": 1, "b": 2}
+
+    run(scenario())
+
+
+def test_a_provider_that_names_a_time_is_left_alone_until_then(tmp_path):
+    async def scenario():
+        provider = Worker("a", [("refuse", Reason.UPSTREAM_ERROR)])
+        async with world_of([provider, Worker("b")], tmp_path) as world:
+            assert (await world.answer())[-1].attempts == 2
+            await asyncio.sleep(1.9)
+            assert (await world.answer())[-1].worker == "b"
+            await asyncio.sleep(0.2)
+            assert (await world.answer())[-1].worker == "a"
+
+    run(scenario())
+
+
+def test_a_pause_of_the_only_worker_is_waited_for_in_the_queue(tmp_path):
+    async def scenario():
+        async with world_of([Worker("a", [("refuse", Reason.OVERLOADED)])], tmp_path) as world:
+            events = await world.answer()
+            assert whole(events)
+            assert events[-1].queued_ms >= 2000
+        limits = WaitLimits(wait_seconds_max=0)
+        async with world_of([Worker("a", [("refuse", Reason.OVERLOADED)])], tmp_path, waiting=limits) as world:
+            await world.failure()
+            _, error = await world.failure()
+            assert (error.reason, error.http_status) == (Reason.OVERLOADED, 429)
+            assert error.retry_after_seconds == pytest.approx(2.0)
+            assert len(world.workers["a"].requests) == 1
+
+    run(scenario())
+
+
+def test_a_bound_session_goes_elsewhere_while_its_worker_is_left_alone_and_then_back(tmp_path):
+    async def scenario():
+        async with world_of([Worker("a"), Worker("b"), Worker("c")], tmp_path) as world:
+            world.router.reason = "bound"
+            await warm(world)
+            await broken(world, "a")
+            assert (await world.answer(ask(session=BOUND)))[-1].worker == "b"
+            world.workers["a"].channel.restore()
+            await asyncio.sleep(1.0)
+            assert (await world.answer(ask(session=BOUND)))[-1].worker == "a"
+
+    run(scenario())
+
+
+# -- while calls run
+
+
+@pytest.mark.parametrize("at", [0, 3])
+def test_a_stopped_worker_is_left_within_a_second_and_its_calls_go_on_elsewhere(tmp_path, at):
+    async def scenario():
+        stopped = Worker("a", [("hang", at)])
+        async with world_of([stopped, Worker("b")], tmp_path) as world:
+            stopped.frozen = True
+            events = await world.answer()
+            assert whole(events)
+            assert events[-1].total_ms < 1000
+            assert stopped.cancelled == 1
+            (past,) = world.record.past
+            assert (past.worker, past.reason) == ("a", "STALLED")
+            assert (past.first_token_ms is None) is (at == 0)
+            assert (await world.answer())[-1].attempts == 1, "its breaker is open"
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_worker_that_lives_and_says_nothing_is_stuck_only_while_others_answer(tmp_path, alone):
+    async def scenario():
+        stuck, other = Worker("a", [("hang", 3)]), Worker("b")
+        async with world_of([stuck, other], tmp_path) as world:
+            world.router.workers = [stuck]
+            call = asyncio.ensure_future(world.failure(seconds=10) if alone else world.answer())
+            await asyncio.sleep(0.2)
+            if alone:
+                _, error = await call
+                assert error.reason is Reason.DEADLINE_EXCEEDED
+                return
+            world.router.workers = [stuck, other]
+            other.pace = 0.05
+            busy = asyncio.ensure_future(_serve(world, other))
+            events = await call
+            assert whole(events)
+            assert 2000 < events[-1].total_ms < 3500
+            assert world.seen.records[-1].past[0].outcome is Outcome.STALL
+            busy.cancel()
+
+    run(scenario())
+
+
+async def _serve(world, worker):
+    index = 0
+    while True:
+        index += 1
+        world.router.workers = [worker]
+        stream = world.stream(ask(max_tokens=20), request_id=f"other-{index}")
+        started = await anext(stream)
+        world.router.workers = list(world.workers.values())
+        assert started
+        async for _batch in stream:
+            pass
+
+
+def state_of(world, worker):
+    found = [guard for guard in world.breakers.of_model("m") if guard.worker == worker]
+    return found[0].breaker.state if found else State.CLOSED
+
+
+async def _load(world, worker, number, tokens=400):
+    """Streams that run on one worker."""
+    world.router.workers = [worker]
+    streams = []
+    for index in range(number):
+        stream = world.stream(ask(max_tokens=tokens), request_id=f"{worker.name}-{index}")
+        streams.append(asyncio.ensure_future(_drain(stream)))
+        await asyncio.sleep(0)
+    await asyncio.sleep(0.01)
+    return streams
+
+
+async def _drain(stream):
+    async for _batch in stream:
+        pass
+
+
+@pytest.mark.parametrize(("paces", "slow"), [((0.5, 0.02), "a"), ((0.5, 0.4), ""), ((0.05, 0.02), "")])
+def test_a_worker_with_slow_tokens_beside_the_others_is_left_within_three_seconds(tmp_path, paces, slow):
+    async def scenario():
+        workers = [Worker("a"), Worker("b")]
+        async with world_of(workers, tmp_path) as world:
+            for worker, pace in zip(workers, paces, strict=True):
+                worker.pace = pace
+            running = [stream for worker in workers for stream in await _load(world, worker, 4)]
+            await asyncio.sleep(3.0)
+            states = {worker.name: state_of(world, worker.name) for worker in workers}
+            assert [name for name, state in states.items() if state is State.OPEN] == ([slow] if slow else [])
+            for stream in running:
+                stream.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+
+    run(scenario())
+
+
+def test_a_client_that_does_not_read_holds_nobody_up_but_itself(tmp_path):
+    async def scenario():
+        reading = WatchRule(gap_seconds=1.0)
+        async with world_of([Worker("a")], tmp_path, watch=reading) as world:
+            world.workers["a"].frozen = True
+            stream = world.stream()
+            assert await anext(stream)
+            await asyncio.sleep(10)
+            async for _batch in stream:
+                pass
+            assert world.record.error == ""
+            assert state_of(world, "a") is State.CLOSED
+
+    run(scenario())
+
+
+def test_one_call_without_a_word_beyond_the_absolute_limit_is_given_up(tmp_path):
+    async def scenario():
+        rule = WatchRule(first_token_seconds=5.0, gap_seconds=3.0)
+        async with world_of([Worker("a", [("hang", 2)]), Worker("b")], tmp_path, watch=rule) as world:
+            events = await world.answer()
+            assert whole(events)
+            assert 3000 < events[-1].total_ms < 3500
+        async with world_of([Worker("a", [("hang", 0)]), Worker("b")], tmp_path, watch=rule) as world:
+            events = await world.answer()
+            assert 5000 < events[-1].total_ms < 5500
+
+    run(scenario())
+
+
+def test_two_stalls_are_enough_for_one_request(tmp_path):
+    async def scenario():
+        rule = WatchRule(gap_seconds=3.0)
+        workers = [Worker("a", [("hang", 2)]), Worker("b", [("hang", 2)]), Worker("c")]
+        async with world_of(workers, tmp_path, watch=rule) as world:
+            _, error = await world.failure()
+            assert error.reason is Reason.STREAM_INTERRUPTED
+            assert not world.workers["c"].requests
+
+    run(scenario())
+
+
+def test_time_in_which_the_gateway_itself_stood_still_is_no_workers_silence(tmp_path):
+    async def scenario():
+        worker = Worker("a")
+        worker.pace = 0.05
+        async with world_of([worker, Worker("b")], tmp_path, watch=WatchRule(gap_seconds=2.0)) as world:
+            worker.frozen = True
+            stream = world.stream(ask(max_tokens=100))
+            assert await anext(stream)
+            waits = asyncio.ensure_future(_drain(stream))
+            await asyncio.sleep(0.3)
+            world.clock.advance(5.0)
+            await waits
+            assert world.record.past == []
+
+    run(scenario())
