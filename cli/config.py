@@ -133,7 +133,8 @@ class Config(_Group):
     @property
     def router_tiers(self) -> dict[str, Any]:
         """The router's setting `tiers`. Raises ValueError for a name that nobody serves, or without a price."""
-        return as_settings(chosen_tiers(self.tiers, prices_by_name(self.workers, self.prices)))
+        given = {str(tier): names for tier, names in self.tiers.items()}
+        return as_settings(chosen_tiers(given, prices_by_name(self.workers, self.prices)))
 
     @property
     def layout(self) -> Layout:

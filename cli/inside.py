@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from headrace.inference.v1 import inference_pb2
@@ -18,12 +19,17 @@ TIMEOUT_SECONDS = 2.0
 _INFERENCE = inference_pb2.DESCRIPTOR.services_by_name["InferenceService"]
 _ROUTER = router_pb2.DESCRIPTOR.services_by_name["RouterService"]
 DESCRIBE = method(_INFERENCE, "DescribeModel", inference_pb2.DescribeModelRequest, inference_pb2.DescribeModelResponse)
+LIST_VARIANTS = method(_ROUTER, "ListVariants", router_pb2.ListVariantsRequest, router_pb2.ListVariantsResponse)
+SET_VARIANTS = method(_ROUTER, "SetVariants", router_pb2.SetVariantsRequest, router_pb2.SetVariantsResponse)
 LIST_WORKERS = method(_ROUTER, "ListWorkers", router_pb2.ListWorkersRequest, router_pb2.ListWorkersResponse)
 
 
 def _channel(port: int, token_file: Path) -> Channel:
-    token = token_file.read_text(encoding="utf-8").strip()
-    return dial(f"127.0.0.1:{port}", "grpc", identity=IDENTITY, token=token)
+    return _channel_to(f"127.0.0.1:{port}", token_file)
+
+
+def _channel_to(address: str, token_file: Path) -> Channel:
+    return dial(address, "grpc", identity=IDENTITY, token=token_file.read_text(encoding="utf-8").strip())
 
 
 async def describe_worker(port: int, token_file: Path) -> str:
@@ -46,3 +52,26 @@ async def list_workers(port: int, token_file: Path) -> list[router_pb2.Worker]:
     finally:
         await channel.close()
     return list(answer.workers)
+
+
+async def list_variants(address: str, token_file: Path) -> list[router_pb2.PoolVariants]:
+    """How pools are split, as the router at `address` has it. Raises PlatformError, OSError without a token."""
+    channel = _channel_to(address, token_file)
+    try:
+        answer = await channel.call(LIST_VARIANTS, router_pb2.ListVariantsRequest(), timeout=TIMEOUT_SECONDS)
+    finally:
+        await channel.close()
+    return list(answer.pools)
+
+
+async def set_variants(
+    address: str, token_file: Path, pool: str, weights: Mapping[str, int]
+) -> router_pb2.PoolVariants:
+    """Changes weights for all routers; how the pool is split after it. Raises PlatformError, OSError."""
+    channel = _channel_to(address, token_file)
+    request = router_pb2.SetVariantsRequest(pool=pool, weights=weights)
+    try:
+        answer = await channel.call(SET_VARIANTS, request, timeout=TIMEOUT_SECONDS)
+    finally:
+        await channel.close()
+    return answer.pool
