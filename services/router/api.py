@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 from typing import Any
 
 from headrace.router.v1 import router_pb2 as router
@@ -11,6 +12,7 @@ from libs.rpc.api import CallInfo, Handler, Responder
 from libs.rpc.method import method
 from services.router import convert
 from services.router.api_choice import ChoiceApi
+from services.router.usecases.capacity import CapacityWatch
 from services.router.usecases.fleet import Fleet
 from services.router.usecases.outcomes import OutcomeBoard
 from services.router.usecases.placing import Placing
@@ -19,6 +21,7 @@ _SERVICE = router.DESCRIPTOR.services_by_name["RouterService"]
 PLACE = method(_SERVICE, "Place", router.PlaceRequest, router.PlaceResponse)
 WATCH_MODELS = method(_SERVICE, "WatchModels", router.WatchModelsRequest, router.WatchModelsResponse)
 REPORT = method(_SERVICE, "Report", router.ReportRequest, router.ReportResponse)
+WATCH_CAPACITY = method(_SERVICE, "WatchCapacity", router.WatchCapacityRequest, router.WatchCapacityResponse)
 LIST_WORKERS = method(_SERVICE, "ListWorkers", router.ListWorkersRequest, router.ListWorkersResponse)
 
 # Only a gateway may state a tenant.
@@ -28,11 +31,14 @@ _GATEWAYS = frozenset({"gateway"})
 class RouterApi:
     """Serves the RPCs; errors leave as PlatformError."""
 
-    def __init__(self, fleet: Fleet, placing: Placing, choice: ChoiceApi, outcomes: OutcomeBoard) -> None:
+    def __init__(
+        self, fleet: Fleet, placing: Placing, choice: ChoiceApi, outcomes: OutcomeBoard, capacity: CapacityWatch
+    ) -> None:
         self._fleet = fleet
         self._placing = placing
         self._choice = choice
         self._outcomes = outcomes
+        self._capacity = capacity
 
     def handlers(self) -> list[Handler]:
         """For RpcServer."""
@@ -41,6 +47,7 @@ class RouterApi:
             *self._choice.handlers(),
             Handler(REPORT, self.report, _GATEWAYS),
             Handler(WATCH_MODELS, self.watch_models),
+            Handler(WATCH_CAPACITY, self.watch_capacity),
             Handler(LIST_WORKERS, self.list_workers),
         ]
 
@@ -61,6 +68,26 @@ class RouterApi:
     async def list_workers(self, request: router.ListWorkersRequest, info: CallInfo) -> router.ListWorkersResponse:  # noqa: ARG002 -- Handler's shape
         """Tells what is known of each worker."""
         return router.ListWorkersResponse(workers=[convert.worker(worker) for worker in self._fleet.workers])
+
+    async def watch_capacity(
+        self,
+        request: router.WatchCapacityRequest,
+        responder: Responder[Any],
+        info: CallInfo,  # noqa: ARG002 -- Handler's shape
+    ) -> None:
+        """Sends what a pool could take at once, after changes and every second, until the peer goes."""
+        gone = False
+
+        def leave() -> None:
+            nonlocal gone
+            gone = True
+
+        responder.on_cancel(leave)
+        async with aclosing(self._capacity.watch(request.pool)) as watch:
+            async for seen in watch:  # at least once a second: a peer that went is noticed then
+                if gone:
+                    return
+                responder.send(router.WatchCapacityResponse(**seen._asdict()))
 
     async def watch_models(
         self,

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from libs.telemetry.metrics import NO_LABELS, NoLabels, Registry
 from services.router.domain.binding_cache import BindingCache
+from services.router.domain.caches import Caches
 from services.router.domain.outcomes import Outcomes
 from services.router.domain.worker import WorkerState
 from services.router.ports import BindingStore
@@ -104,6 +105,20 @@ class RouterMetrics:
             workers.read_from(StateLabels(state), partial(_count, fleet, state))
         self._gauge("headrace_router_sessions_cached", "Sessions known without the store.", lambda: len(cache))
         self._gauge("headrace_router_store_up", "1 while the binding store answers.", lambda: store.up)
+
+    def watch_caches(self, caches: Caches) -> None:
+        """Gauges of the block index, read at each scrape."""
+        self._gauge("headrace_router_blocks", "Different KV blocks that workers hold.", lambda: caches.index.blocks)
+        self._gauge("headrace_router_blocks_bytes", "Memory of the block index.", lambda: caches.index.bytes_used)
+        self._gauge(
+            "headrace_router_prompts_expected",
+            "Prompts sent that workers have not confirmed.",
+            lambda: len(caches.expected),
+        )
+        # "count" when a worker's blocks do not add up, "drift" when its answers differ from what was foreseen.
+        resyncs = self._registry.gauge("headrace_router_resyncs", "Snapshots asked for, by cause.", ReasonLabels)
+        for reason in caches.resyncs:
+            resyncs.read_from(ReasonLabels(reason), partial(caches.resyncs.__getitem__, reason))
 
     def _gauge(self, name: str, text: str, read: Callable[[], float]) -> None:
         self._registry.gauge(name, text, NoLabels).read_from(NO_LABELS, read)

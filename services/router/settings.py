@@ -57,8 +57,30 @@ class PlacementSettings(SettingsGroup):
     expected_blocks_max: int = Field(default=2_000_000, ge=1000, le=100_000_000)
     # A worker whose blocks do not add up is asked for all of them again, no more often than this.
     resync_seconds: float = Field(default=10.0, ge=0.1, le=3600.0)
+    # Share by which the cached tokens foreseen and found may differ, over some fifty answers, before a worker is asked
+    # so too. 0.01 asks for ever, since caches evict between the two; 1 never asks.
+    drift_error_max: float = Field(default=0.25, ge=0.01, le=1.0)
     # Workers named in one plan. 1 leaves the gateway nothing to go on to; more than it may try only costs bytes.
     places_max: int = Field(default=4, ge=1, le=64)
+
+
+class EjectionSettings(SettingsGroup):
+    """Workers that do worse than the others of their model are left alone for a while."""
+
+    # Off: gateways' breakers alone keep calls from a worker that fails.
+    enabled: bool = True
+    # Judged this often, by what was reported since. Shorter judges on less; longer leaves a bad worker in longer.
+    interval_seconds: float = Field(default=5.0, ge=1.0, le=600.0)
+    # With fewer attempts in it nobody is judged. 1 ejects for one unlucky call.
+    attempts_min: int = Field(default=10, ge=1, le=100_000)
+    # Share of attempts that failed, beyond the median of the others. 0 is not possible: somebody is always last.
+    failure_share: float = Field(default=0.3, ge=0.01, le=1.0)
+    # Median time to the first token as a multiple of the others' median, and below how many ms nobody is slow.
+    ttft_factor: float = Field(default=4.0, ge=1.5, le=1000.0)
+    ttft_ms_min: float = Field(default=500.0, ge=1.0, le=600_000.0)
+    # The first ejection lasts so long, the n-th in a row n times, to the maximum. Bound sessions keep their binding.
+    base_seconds: float = Field(default=30.0, ge=1.0, le=3600.0)
+    seconds_max: float = Field(default=300.0, ge=1.0, le=86_400.0)
 
 
 class BindingSettings(SettingsGroup):
@@ -90,6 +112,7 @@ class RouterSettings(ServiceSettings):
     valkey: ValkeySettings = ValkeySettings()
     liveness: LivenessSettings = LivenessSettings()
     placement: PlacementSettings = PlacementSettings()
+    ejection: EjectionSettings = EjectionSettings()
     bindings: BindingSettings = BindingSettings()
     # What `auto` chooses from. Empty: calls name their model.
     tiers: TiersSettings = TiersSettings()

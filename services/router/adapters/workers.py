@@ -17,6 +17,7 @@ from services.router import convert
 from services.router.domain.binding_cache import BindingCache
 from services.router.domain.registry import Verdict
 from services.router.usecases.fleet import Fleet
+from services.router.usecases.learning import Learning
 
 _SERVICE = inference.DESCRIPTOR.services_by_name["InferenceService"]
 WATCH_STATE = method(_SERVICE, "WatchState", inference.WatchStateRequest, inference.WatchStateResponse)
@@ -116,9 +117,12 @@ class WorkerFollower:
         _log.info("worker described", address=self._address, worker=said.worker, boot_id=said.boot_id, model=said.model)
 
 
-async def sweep_forever(fleet: Fleet, cache: BindingCache, period_seconds: float, clock: Clock) -> None:
-    """Lets time pass for silent workers and idle sessions until it is cancelled."""
+async def sweep_forever(
+    fleet: Fleet, cache: BindingCache, learning: Learning, period_seconds: float, clock: Clock
+) -> None:
+    """Lets time pass for silent and ejected workers and idle sessions until it is cancelled."""
     while True:
         await clock.sleep(period_seconds)
         fleet.sweep()
+        learning.sweep()
         cache.sweep(clock.monotonic())

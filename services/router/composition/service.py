@@ -13,13 +13,14 @@ from libs.telemetry.metrics import Registry as MetricRegistry
 from services.router.adapters.workers import FollowRule, WorkerFollower, sweep_forever
 from services.router.api import RouterApi
 from services.router.composition.choice import ChoicePorts, compose_choice
-from services.router.composition.placement import caches_of, placement_of
+from services.router.composition.placement import caches_of, learning_of, placement_of
 from services.router.domain.binding_cache import BindingCache
 from services.router.domain.plan import PlanRule
 from services.router.domain.registry import Registry
 from services.router.metrics import RouterMetrics
 from services.router.ports import BindingStore
 from services.router.settings import RouterSettings
+from services.router.usecases.capacity import CapacityWatch
 from services.router.usecases.fleet import Fleet
 from services.router.usecases.outcomes import OutcomeBoard
 from services.router.usecases.placing import Placing, PlacingRule
@@ -59,6 +60,7 @@ def compose(settings: RouterSettings, ports: Ports) -> Router:
     cache = BindingCache(settings.bindings.cache_size_max, settings.bindings.cache_idle_seconds)
     metrics = RouterMetrics(ports.metrics)
     metrics.watch(fleet, cache, ports.store)
+    metrics.watch_caches(caches)
     rule = PlacingRule(PlanRule(place.load_factor, place.places_max), settings.bindings.recheck_seconds)
     placement = placement_of(place, caches, ports.random)
     placing = Placing(fleet, cache, ports.store, placement, rule, metrics, clock=ports.clock, random=ports.random)
@@ -70,9 +72,11 @@ def compose(settings: RouterSettings, ports: Ports) -> Router:
         for address in settings.workers
     }
 
+    learning = learning_of(settings, fleet)
+
     async def sweep() -> None:
         # An eighth of the limit: a frozen worker is out at 1.125 times of it.
-        await sweep_forever(fleet, cache, silence_seconds / 8, ports.clock)
+        await sweep_forever(fleet, cache, learning, silence_seconds / 8, ports.clock)
 
     choice = compose_choice(settings, fleet, ports.choice, ports.metrics, clock=ports.clock, random=ports.random)
     loops = {**followers, "sweep": sweep}
@@ -80,5 +84,6 @@ def compose(settings: RouterSettings, ports: Ports) -> Router:
         loops["variants"] = choice.desk.follow
     outcomes = OutcomeBoard(lambda name: any(each.name == name for each in fleet.workers), metrics)
     outcomes.listen(choice.desk.take)
-    api = RouterApi(fleet, placing, choice.api, outcomes)
+    outcomes.listen(learning.took)
+    api = RouterApi(fleet, placing, choice.api, outcomes, CapacityWatch(fleet, ports.clock))
     return Router(api, fleet, placing, choice.desk, outcomes, loops)

@@ -7,6 +7,7 @@ from enum import Enum, auto
 
 from services.router.domain.caches import Caches
 from services.router.domain.catalog import Catalog, build_catalog
+from services.router.domain.ejection import Ejection
 from services.router.domain.worker import Description, StateMessage, Worker, WorkerState
 
 
@@ -90,6 +91,17 @@ class Registry:
             if worker.connected and now - worker.heard_at > self._silence_seconds:
                 worker.silent = True
                 self._note_change(worker)
+
+    def drifted(self, worker: Worker) -> None:
+        """Its blocks are to be asked for anew."""
+        self.caches.drifted(worker)
+
+    def eject(self, ejection: Ejection, now: float) -> list[Worker]:
+        """Takes workers out and lets them back. Returns whom."""
+        changed = ejection.sweep(self.workers.values(), now)
+        for worker in changed:
+            self._note_change(worker)
+        return changed
 
     def _note_change(self, worker: Worker) -> None:
         seen = (worker.state, worker.description)

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 
 from libs.clock import Clock
 from libs.errors import PlatformError, Reason
-from services.router.domain.catalog import Catalog, Pool
+from services.router.domain.catalog import Catalog, Entry, Pool
+from services.router.domain.ejection import Ejection
 from services.router.domain.registry import Registry, Verdict
 from services.router.domain.worker import Description, StateMessage, Worker
 
@@ -33,15 +34,20 @@ class Fleet:
         """All workers of the settings, whatever their state."""
         return self._registry.workers.values()
 
+    def entry(self, model: str) -> Entry:
+        """What is known of a name. Raises PlatformError(MODEL_NOT_FOUND)."""
+        entry = self._registry.catalog.entries.get(model)
+        if entry is None:
+            raise self._not_found(model)
+        return entry
+
     def pool(self, model: str, digest: str) -> Pool:
         """The non-empty pool of a name and a digest ("" = the one for new sessions).
 
         Raises PlatformError: MODEL_NOT_FOUND, NO_WORKER when nobody serves the name now, WRONG_DIGEST when somebody
         does, with another digest; all of them before any work.
         """
-        entry = self._registry.catalog.entries.get(model)
-        if entry is None:
-            raise self._not_found(model)
+        entry = self.entry(model)
         pool = entry.variants.get(digest) if digest else entry.default
         if pool is not None and pool.workers:
             return pool
@@ -71,6 +77,16 @@ class Fleet:
         """See Registry."""
         self._registry.sweep(self._clock.monotonic())
         self._announce_later()
+
+    def drifted(self, worker: Worker) -> None:
+        """See Registry."""
+        self._registry.drifted(worker)
+
+    def eject(self, ejection: Ejection) -> list[Worker]:
+        """See Registry."""
+        changed = self._registry.eject(ejection, self._clock.monotonic())
+        self._announce_later()
+        return changed
 
     @contextmanager
     def listening(self, listener: Callable[[], None]) -> Iterator[None]:
