@@ -98,7 +98,7 @@ class ChatRoute:
                 span.set({names.HTTP_STATUS: status})
         except PlatformError as problem:
             status = problem.http_status
-            await send_error(send, problem, request_id)
+            await send_error(send, problem, request_id, connection=connection)
         except ClientGoneError:
             status = 499
         except Exception:  # the boundary: a defect of ours must reach the client as an error, and the log whole

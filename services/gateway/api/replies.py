@@ -23,7 +23,15 @@ async def send_body(
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
-async def send_error(send: Send, problem: PlatformError, request_id: str, more: Headers | None = None) -> None:
-    """One error reply. uvicorn reads and drops the rest of a body that was refused unread."""
+async def send_error(
+    send: Send,
+    problem: PlatformError,
+    request_id: str,
+    more: Headers | None = None,
+    connection: Connection | None = None,
+) -> None:
+    """One error reply, as of `send_body`. uvicorn reads and drops the rest of a body that was refused unread."""
     headers = [(b"x-request-id", request_id.encode()), *error_headers(problem), *(more or ())]
-    await send_body(send, problem.http_status, error_body(problem), headers)
+    if connection is not None and connection.receiving:
+        connection = None
+    await send_body(send, problem.http_status, error_body(problem), headers, connection)
