@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from libs.resilience.limiter import ConcurrencyLimiter
 
+# Share of the last end in the mean pace: it follows the limit's ups and downs slowly, and the workers' quickly enough.
+RECENT = 0.02
+
 
 class Slots:
     """The limiter of a pool, and a bulkhead in it: no tenant has more than `share` of the places while others wait."""
 
-    __slots__ = ("_share", "_tenants", "limiter")
+    __slots__ = ("_pace", "_share", "_tenants", "limiter")
 
     def __init__(self, limiter: ConcurrencyLimiter, share: float) -> None:
         self._share = share
         self._tenants: dict[str, int] = {}
+        # Mean seconds from one free place to the next while somebody waits; 0 = nobody has waited lately.
+        self._pace = 0.0
         self.limiter = limiter
 
     def take(self, tenant: str) -> bool:
@@ -22,8 +27,13 @@ class Slots:
         self._tenants[tenant] = self._tenants.get(tenant, 0) + 1
         return True
 
-    def give_back(self, tenant: str, seconds: float | None) -> None:
-        """Gives one back; `seconds` as of ConcurrencyLimiter.give_back."""
+    def give_back(self, tenant: str, seconds: float | None, *, wanted: bool = False) -> None:
+        """Gives one back; `seconds` as of ConcurrencyLimiter.give_back; `wanted`: somebody waits for it."""
+        if not wanted:
+            self._pace = 0.0
+        elif seconds is not None:
+            gap = seconds / self.limiter.in_flight
+            self._pace = self._pace + RECENT * (gap - self._pace) if self._pace else self._known_pace()
         self.limiter.give_back(seconds)
         left = self._tenants[tenant] - 1
         if left:
@@ -41,4 +51,7 @@ class Slots:
 
     def seconds_until(self, turns: int) -> float:
         """How long until so many places have become free (Little's law); 0 while it is not known what calls take."""
-        return turns * self.limiter.service_seconds / max(1, self.limiter.in_flight)
+        return turns * (self._pace or self._known_pace())
+
+    def _known_pace(self) -> float:
+        return self.limiter.service_seconds / max(1, self.limiter.in_flight)

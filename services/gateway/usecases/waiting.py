@@ -32,6 +32,7 @@ RETRY_AFTER_SECONDS_MIN = 1.0
 BURST_MAX = 64
 # Who calls a model whose answers take a minute does not mind half of one in its queue.
 STANDING_SHARE = 0.5
+STANDING_AFTER = 0.125
 
 
 FULL = "no more of yours may"
@@ -41,8 +42,9 @@ FULL = "no more of yours may"
 class WaitLimits:
     """How long a call may wait, and how soon a refused one tries again when its worker names no time. 0 = no queue.
 
-    A queue that has stood for `standing_seconds` takes only who would wait so long at most, or `STANDING_SHARE` of what
-    calls take: a burst may wait for long, but a load that is too high would make all wait for as long as any may.
+    A queue that stands takes only who would wait `standing_seconds` at most, or `STANDING_SHARE` of what calls take: a
+    burst may wait for long, but a load that is too high would make all wait for as long as any may. It stands once
+    somebody has been waiting for an eighth of that without a break.
     """
 
     wait_seconds_max: float = 30.0
@@ -183,7 +185,8 @@ class WaitingRoom:
             return
         pool, now = ticket.pool, self._clock.monotonic()
         ticket.over = True
-        pool.slots.give_back(ticket.tenant, now - ticket.granted_at if ticket.served else None)
+        seconds = now - ticket.granted_at if ticket.served else None
+        pool.slots.give_back(ticket.tenant, seconds, wanted=pool.queue.waiting > 0)
         if ticket.waiter is not None:
             self._tell("gone", ticket.waiter, now)
             pool.queue.leave(ticket.waiter)
@@ -233,7 +236,7 @@ class WaitingRoom:
         expected = slots.seconds_until(queue.ahead(tenant, priority) + 1)
         standing = max(self._limits.standing_seconds, STANDING_SHARE * slots.limiter.service_seconds)
         since = pool.standing_since
-        if since is not None and self._clock.monotonic() - since >= standing:
+        if since is not None and self._clock.monotonic() - since >= standing * STANDING_AFTER:
             left = min(left, standing)
         if left <= 0 or (expected > left and queue.waiting):
             story = f"yours would wait for {expected:.1f} s, and {left:.1f} s are left for that"
