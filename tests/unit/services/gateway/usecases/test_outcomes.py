@@ -170,19 +170,24 @@ def test_first_tokens_are_counted_by_powers_of_two(milliseconds, bucket):
     assert [place for place, count in enumerate(sums.ttft_buckets) if count] == [bucket]
 
 
-@pytest.mark.parametrize(
-    ("outcome", "reason", "blamed"),
-    [
-        (Outcome.NOT_STARTED, Reason.WORKER_LOST, True),
-        (Outcome.NOT_STARTED, Reason.OVERLOADED, False),
-        (Outcome.STALL, "STALLED", True),
-        (Outcome.FINAL, Reason.INVALID_REQUEST, False),
-        (Outcome.FAILED, Reason.UPSTREAM_ERROR, True),
-        (Outcome.FAILED, Reason.SLOW_READER, False),
-    ],
-)
-def test_who_is_to_blame(outcome, reason, blamed):
-    assert failed(PastAttempt("a", "a:1", "b1", outcome, reason)) is blamed
+BLAMED = [
+    (Outcome.NOT_STARTED, Reason.WORKER_LOST),
+    (Outcome.STALL, "STALLED"),
+    (Outcome.FAILED, Reason.UPSTREAM_ERROR),
+]
+SPARED = [
+    (Outcome.NOT_STARTED, Reason.OVERLOADED),
+    (Outcome.DRAIN, Reason.DRAINING),
+    (Outcome.FINAL, Reason.INVALID_REQUEST),
+    (Outcome.FAILED, Reason.SLOW_READER),
+]
+
+
+def test_who_is_to_blame():
+    def blamed(pairs):
+        return [failed(PastAttempt("a", "a:1", "b1", outcome, reason)) for outcome, reason in pairs]
+
+    assert (blamed(BLAMED), blamed(SPARED)) == ([True] * 3, [False] * 4)
 
 
 def test_memory_is_bounded(monkeypatch):
