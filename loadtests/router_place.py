@@ -1,6 +1,6 @@
 """CPU of the router's Place for a bound, cached session: parse, place, serialise; no transport.
 
-python loadtests/router_place.py [--workers 4] [--sessions 10000] [--rounds 5] [--calls 20000]
+python -m loadtests.router_place [--workers 4] [--sessions 10000] [--rounds 5] [--calls 20000]
 
 Prints JSON: microseconds of process CPU per call, median of the rounds, whole and by part (rounds are interleaved).
 """
@@ -19,6 +19,7 @@ from headrace.router.v1 import router_pb2 as router
 from libs.clock import SystemClock
 from libs.rpc.api import CallInfo
 from libs.telemetry.metrics import Registry as MetricRegistry
+from loadtests.common.choices import choice_ports
 from services.router import convert
 from services.router.domain.binding import Binding, Bound, SessionKey
 from services.router.domain.worker import Description, StateMessage
@@ -50,7 +51,9 @@ def make_router(workers: int) -> Router:
     """A router that has heard from `workers` workers."""
     addresses = tuple(f"10.0.0.{n}:8111" for n in range(workers))
     clock = SystemClock()
-    made = compose(RouterSettings(workers=addresses), Ports(FirstWins(), no_dial, clock, MetricRegistry()))
+    made = compose(
+        RouterSettings(workers=addresses), Ports(FirstWins(), no_dial, clock, MetricRegistry(), choice_ports())
+    )
     for n, address in enumerate(addresses):
         message = StateMessage("b", 1, snapshot=True, running=3, waiting=0, draining=False, healthy=True)
         made.fleet.heard(address, message)

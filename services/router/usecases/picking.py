@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from libs.errors import PlatformError, Reason
+from services.router.domain.catalog import Catalog
 from services.router.domain.policy.order import Fallback, PoolChoice, order, permitted
 from services.router.domain.policy.session import SessionRoute
 from services.router.domain.policy.wish import ChoiceReason
@@ -39,6 +40,9 @@ class Picking:
         self._tiers = tiers
         self._fallback = fallback
         self.splits = splits
+        # Plans that depend on nothing but tier, reason and floor, as of one catalog: at most tiers x reasons x floors.
+        self._plain: dict[tuple[str, str, str], list[Pick]] = {}
+        self._plain_of: Catalog | None = None
 
     def of_tier(
         self,
@@ -51,7 +55,25 @@ class Picking:
         models_allowed: Collection[str],
     ) -> Plan:
         """The pools of a tier, then where to fall back to. Raises PlatformError(MODEL_NOT_ALLOWED)."""
-        allowed = permitted(models_allowed) if models_allowed else ()
+        if self.splits or models_allowed:
+            return self._made(tier, reason, route, key, floor, permitted(models_allowed))
+        catalog, kind = self._fleet.catalog, (tier, reason, floor or "")
+        if catalog is not self._plain_of:
+            self._plain, self._plain_of = {}, catalog
+        picks = self._plain.get(kind)
+        if picks is None:
+            picks = self._plain[kind] = self._made(tier, reason, route, key, floor, ()).picks
+        return Plan(picks, route)
+
+    def _made(
+        self,
+        tier: Tier,
+        reason: ChoiceReason,
+        route: SessionRoute,
+        key: str,
+        floor: Tier | None,
+        allowed: Collection[str],
+    ) -> Plan:
         plan = order(tier, reason, self._tiers, self._fallback, floor=floor, allowed=allowed)
         if not plan:
             why = "None of the models that this call could use is allowed for the key. Name a model that is."
