@@ -24,7 +24,7 @@ from services.gateway.api.connection import ConnectionLimits
 from services.gateway.api.server import RestServer
 from services.gateway.composition.accounts import keep_ledger, make_ledger, open_accounts, open_records
 from services.gateway.composition.face import Gateway, Ports, compose
-from services.gateway.composition.pipeline import open_keyed, pipeline_options
+from services.gateway.composition.pipeline import open_keyed, open_stand_ins, pipeline_options
 from services.gateway.ports import Observer
 from services.gateway.settings import GatewaySettings
 from services.gateway.usecases.records.recorder import RecordedPipeline
@@ -67,7 +67,10 @@ async def _open_pipeline(
     telemetry = app.telemetry
     options = replace(pipeline_options(settings, secret), trunks=telemetry.trunks, registry=telemetry.registry)
     watching: list[Observer] = [CallMetrics(telemetry.registry), records.recorder]
-    return await open_pipeline(stack, options, owners, money.charges, app.clock, observers=watching)
+    stand_ins = open_stand_ins(settings, valkey, secret, stack, app)
+    return await open_pipeline(
+        stack, options, owners, money.charges, app.clock, observers=watching, stand_ins=stand_ins
+    )
 
 
 async def _open_rest(settings: GatewaySettings, gateway: Gateway, stack: AsyncExitStack, app: App) -> None:

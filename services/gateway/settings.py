@@ -16,6 +16,7 @@ from libs.rpc.settings import RpcServerSettings
 from libs.settings import ServiceSettings, SettingsGroup
 from libs.valkey import ValkeySettings
 from services.gateway.domain.accounts.records import Price
+from services.gateway.domain.cached_answer import SECONDS_MAX
 from services.gateway.domain.prices import price_of
 
 Transport = Literal["trunk", "grpc"]
@@ -235,6 +236,16 @@ class IdempotencySettings(SettingsGroup):
     poll_seconds: float = Field(default=0.05, ge=0.005, le=5.0)
 
 
+class CachedAnswerSettings(SettingsGroup):
+    """Stored answers that stand in where no worker can answer, of keys that take them."""
+
+    # An hour at most, and up to a tenth less, so that they do not all end at once. Low values leave longer outages
+    # without stand-ins.
+    keep_seconds: float = Field(default=3600.0, ge=1.0, le=SECONDS_MAX)
+    # Of one tenant; its oldest make room. Each takes its text in the store's memory, 64 Ki characters at most.
+    answers_max: int = Field(default=5_000, ge=1, le=1_000_000)
+
+
 class RecordSettings(SettingsGroup):
     """Records of requests: what is kept of whom is the tenant's policy (`records` of a tenant)."""
 
@@ -276,6 +287,7 @@ class GatewaySettings(ServiceSettings):
     queue: QueueSettings = QueueSettings()
     breakers: BreakerSettings = BreakerSettings()
     idempotency: IdempotencySettings = IdempotencySettings()
+    cached_answers: CachedAnswerSettings = CachedAnswerSettings()
     ledger: LedgerSettings = LedgerSettings()
     kafka: KafkaSettings = KafkaSettings()
     outbox: OutboxSettings = OutboxSettings()

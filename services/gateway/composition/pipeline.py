@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 
@@ -10,9 +11,11 @@ from libs.resilience.breaker import BreakerRule
 from libs.resilience.limiter import LimiterRule
 from libs.valkey import Valkey
 from services.gateway.adapters.assembly import PipelineOptions
+from services.gateway.adapters.cached_answers import CachedLimits, ValkeyCachedAnswers
 from services.gateway.adapters.idempotency import AnswerLimits, ValkeyAnswers
 from services.gateway.adapters.keyed_metrics import KeyedMetrics
 from services.gateway.adapters.placements import PlacementLimits
+from services.gateway.adapters.stand_in_metrics import StandInMetrics
 from services.gateway.domain.fair_queue import QueueBounds
 from services.gateway.domain.pace import PaceRule
 from services.gateway.settings import BreakerSettings, GatewaySettings
@@ -21,6 +24,7 @@ from services.gateway.usecases.idempotent import KeyedChat
 from services.gateway.usecases.maker import Chat, MakerMeans
 from services.gateway.usecases.prepare import PrepareLimits
 from services.gateway.usecases.sessions import SessionLimits
+from services.gateway.usecases.stand_ins import StandIns
 from services.gateway.usecases.waiting import WaitLimits
 from services.gateway.usecases.watchdog import WatchRule
 
@@ -77,6 +81,17 @@ def _wait_limits(settings: GatewaySettings) -> WaitLimits:
     return WaitLimits(
         queue.wait_seconds_max, queue.retry_seconds, bounds, limiter, queue.tenant_share, queue.standing_seconds
     )
+
+
+def open_stand_ins(
+    settings: GatewaySettings, valkey: Valkey, secret: bytes, stack: AsyncExitStack, app: App
+) -> StandIns:
+    """Those that are on their way into the store get there before it is closed."""
+    keep = settings.cached_answers
+    answers = ValkeyCachedAnswers(valkey, CachedLimits(keep.keep_seconds, keep.answers_max), random.random)
+    stand_ins = StandIns(answers, secret, app.clock, StandInMetrics(app.telemetry.registry).counted)
+    stack.push_async_callback(stand_ins.close)
+    return stand_ins
 
 
 def open_keyed(

@@ -54,7 +54,7 @@ class Run:
 
     __slots__ = (
         "_allowance", "_candidates", "_deadline", "_flight", "_last", "_means", "_metadata", "_opened_at",
-        "_priority", "_query", "_ticket", "attempts", "candidate", "delivered", "epoch", "first_token_ms",
+        "_priority", "_query", "_ticket", "attempts", "candidate", "delivered", "epoch", "first_token_ms", "impatient",
         "predicted", "queued_seconds", "resumes", "sent", "stale", "work",
     )  # fmt: skip
 
@@ -95,6 +95,8 @@ class Run:
         self.stale = 0
         # The client has a part of the answer: from then on only a resume will do.
         self.sent = False
+        # There is as good a model that may have room: this one's is not waited for.
+        self.impatient = False
 
     def use(self, work: Work, query: PlaceQuery) -> None:
         """Sets the variant to run; later attempts go to its workers only."""
@@ -281,6 +283,8 @@ class Run:
     async def _queue(self, refusal: PlatformError | None) -> bool:
         """Waits until it is this call's turn to try. Raises what the client is to be told when none comes."""
         query, clock = self._query, self._deadline.clock
+        if self.impatient and not self.sent:
+            raise refusal or _others_wait(query.model)
         call = QueuedCall(query.model, query.tenant, self._priority, self._deadline)
         held, self._ticket = self._ticket, None
         began = clock.monotonic()
@@ -334,6 +338,11 @@ class Run:
         if losses and self.sent:
             return f"its worker was lost ({error.reason}) and its state cannot be rebuilt elsewhere"
         return f"its worker failed ({error.reason})"
+
+
+def _others_wait(model: str) -> PlatformError:
+    message = f"Calls of the model '{model}' wait for its workers. Try again shortly."
+    return PlatformError(Reason.OVERLOADED, message, retry_after_seconds=1.0, started=False)
 
 
 def interrupted(why: str) -> PlatformError:

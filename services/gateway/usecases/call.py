@@ -161,6 +161,7 @@ class Call:
         if self._held is not None:
             self._held(self.charge.standing)
         self.run.use(work, self._query(work))
+        self.run.impatient = self._variants.same_tier_next
         self.run.allow(self.charge.room, self.charge.low)
 
     def _used_now(self) -> tuple[int, int, int]:
@@ -339,6 +340,8 @@ class Call:
         if run.candidate is not None:
             record.worker, record.placed_by = run.candidate.worker, run.candidate.reason
             record.boot_id, record.first_token_ms = run.candidate.boot_id, run.first_token_ms
+        route = self._variants.route
+        route.predicted, route.candidates, route.skipped = run.predicted, run.plan, run.skipped
         if run.epoch >= 0:
             self._note_tokens()
 

@@ -99,7 +99,9 @@ class ChatPipeline:
                     call.run.over()
         except (PlatformError, asyncio.CancelledError) as error:
             failure = _failure(error, call)
-            raise
+            instead = await call.instead(error)
+            failure = ""
+            yield instead
         finally:
             self._close(call, failure, span, lost=lost is not None and lost())
 
@@ -142,6 +144,8 @@ async def _start(call: Call, write: Write | None) -> Stream[GenerateResponse]:
     """The stream of the next attempt, whose plain deltas `write` is given."""
     stream = await call.start()
     if write is not None:
+        if call.kept is not None:
+            write = call.kept.beside(write)
         stream.tap(lane(call.run, write))
     return stream
 

@@ -20,7 +20,7 @@ from services.gateway.events import Delta, Ended, Event, Started
 from services.gateway.ports.cached_answers import CachedAnswers
 
 # A larger one is not kept: it would take the room of many.
-CHARACTERS_MAX = 256 * 1024
+CHARACTERS_MAX = 64 * 1024
 # Answers on their way into the store; what comes beyond is not kept, for the store is slow then.
 KEEPING_MAX = 64
 # Whoever waits for a stand-in has waited in vain already.

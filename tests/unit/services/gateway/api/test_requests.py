@@ -131,7 +131,9 @@ def test_a_record_explains_its_request():
 
     shown = face(work)
     assert shown["object"] == "request"
-    assert shown["attempts"] == [{"worker": "w", "outcome": "answered", "reason": ""}]
+    (attempt,) = shown["attempts"]
+    assert (attempt["worker"], attempt["outcome"], attempt["first_token_ms"]) == ("w", "answered", None)
+    assert shown["route"] is None
     assert shown["tokens"] == {"prompt": 5, "cached": 0, "completion": 3, "reasoning": 0, "reprefill": 0}
     assert (shown["cost_usd"], shown["created"], shown["error"]) == ("0.0000025", int(NOW), None)
     assert shown["tags"] == {"team": "red", "feature": "x"}
