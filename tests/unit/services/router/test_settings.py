@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from libs.settings import SettingsError, parse
@@ -23,3 +25,33 @@ def test_the_flags_of_the_platform_are_read():
 def test_what_cannot_work_refuses_to_start(argv):
     with pytest.raises(SettingsError):
         parse(RouterSettings, argv, {})
+
+
+SPLIT = [{"name": "stable", "model": "m-a", "weight": 9}, {"name": "canary", "model": "m-b"}]
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"tiers": {"small": [{"pool": "p"}], "large": [{"pool": "p"}]}}, "belongs to one tier"),
+        ({"tiers": {"small": [{"pool": "p", "input_usd_per_million": "-1"}]}}, "not an amount"),
+        ({"tiers": {"medium": [{"pool": "p"}]}}, "Extra inputs"),
+        ({"thresholds": {"large": 0.9, "frontier": 0.5}}, "must not be below"),
+        ({"policy": {"unsure": "tiny"}}, "'small', 'large' or 'frontier'"),
+        ({"variants": {"chat": SPLIT[:1]}}, "at least two"),
+        ({"variants": {"chat": [{**each, "weight": 0} for each in SPLIT]}}, "one of them with a weight"),
+        ({"variants": {"chat": [SPLIT[0], {**SPLIT[1], "name": "stable"}]}}, "a name twice"),
+        ({"variants": {"m-b": SPLIT}}, "itself"),
+        ({"variants": {"chat": SPLIT, "code": SPLIT}}, "stands in two pools"),
+        ({"variants": {"chat": [SPLIT[0], {**SPLIT[1], "name": "Ca nary"}]}}, "pattern"),
+    ],
+)
+def test_tiers_policy_and_variants_that_leave_a_doubt_refuse_to_start(changes, word):
+    with pytest.raises(ValueError, match=word):
+        RouterSettings.model_validate(changes)
+
+
+def test_tiers_and_variants_are_read_from_flags():
+    argv = ["--tiers.small", '[{"pool":"s","input_usd_per_million":"0.10"}]', "--variants", json.dumps({"s": SPLIT})]
+    settings = parse(RouterSettings, argv, {}).settings
+    assert (settings.tiers.small[0].pool, settings.variants["s"][0].weight) == ("s", 9)
