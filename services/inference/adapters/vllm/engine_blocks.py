@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from libs.block_hash import block_hashes
+from libs.block_hash import block_hash, block_hashes
 from libs.chat_template import pack
 from services.inference.ports import BlockSink
 
@@ -100,7 +100,11 @@ class EngineBlocks:
             self.unmapped += len(event.block_hashes)
             return
         parent, salt, adapter = start
-        ours = block_hashes(pack(event.token_ids), self._block_tokens, salt, adapter, parent).tolist()
+        tokens = pack(event.token_ids)
+        if len(event.block_hashes) == 1:  # an answer that grows
+            ours = [block_hash(tokens, salt, adapter, parent)]
+        else:
+            ours = block_hashes(tokens, self._block_tokens, salt, adapter, parent).tolist()
         for theirs, our in zip(event.block_hashes, ours, strict=True):
             known = self._known.get(theirs)
             if known is None:
