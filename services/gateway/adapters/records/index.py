@@ -10,7 +10,8 @@ A set has an entry per blob, not per record. The blobs have everything: an index
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -21,7 +22,7 @@ from services.gateway.domain.request_batch import folder, mark
 from services.gateway.ports.records import Batch, Entry, Place
 
 # Commands that travel together: few enough that those of calls need not wait for long.
-_AT_ONCE = 100
+_AT_ONCE = 32
 _SECONDS_PER_DAY = 86_400
 _Command = tuple[Any, ...]
 
@@ -36,8 +37,8 @@ class ValkeyRecordIndex:
         """See RecordIndex. The sets come last: what is listed can be found by its id too."""
         # A day's folder is deleted when all of it is past its time.
         keep_seconds += _SECONDS_PER_DAY
-        await self._all([_entry(batch.tenant, entry, keep_seconds) for entry in batch.entries])
-        await self._all(list(self._listings(batch, keep_seconds)))
+        await self._all(_entry(batch.tenant, entry, keep_seconds) for entry in batch.entries)
+        await self._all(self._listings(batch, keep_seconds))
 
     async def find(self, tenant: str, request_id: str) -> Place | None:
         """See RecordIndex."""
@@ -78,9 +79,10 @@ class ValkeyRecordIndex:
             yield "ZREMRANGEBYLEX", listed, "-", f"({past}"
             yield "EXPIRE", listed, keep_seconds
 
-    async def _all(self, commands: Sequence[_Command]) -> None:
-        for start in range(0, len(commands), _AT_ONCE):
-            await asyncio.gather(*[self._valkey.command(*args) for args in commands[start : start + _AT_ONCE]])
+    async def _all(self, commands: Iterable[_Command]) -> None:
+        made = iter(commands)
+        while some := [self._valkey.command(*args) for args in islice(made, _AT_ONCE)]:
+            await asyncio.gather(*some)
 
 
 def _entry(tenant: str, entry: Entry, keep_seconds: int) -> _Command:
