@@ -32,7 +32,7 @@ RETRY_AFTER_SECONDS_MIN = 1.0
 BURST_MAX = 64
 # Who calls a model whose answers take a minute does not mind half of one in its queue.
 STANDING_SHARE = 0.5
-STANDING_AFTER = 0.125
+STANDING_AFTER = 0.25
 
 
 FULL = "no more of yours may"
@@ -44,7 +44,7 @@ class WaitLimits:
 
     A queue that stands takes only who would wait `standing_seconds` at most, or `STANDING_SHARE` of what calls take: a
     burst may wait for long, but a load that is too high would make all wait for as long as any may. It stands once
-    somebody has been waiting for an eighth of that without a break.
+    somebody has been waiting for a quarter of that without a break.
     """
 
     wait_seconds_max: float = 30.0
@@ -52,7 +52,7 @@ class WaitLimits:
     bounds: QueueBounds = field(default_factory=QueueBounds)
     limiter: LimiterRule = field(default_factory=LimiterRule)
     tenant_share: float = 0.5
-    standing_seconds: float = 2.0
+    standing_seconds: float = 1.0
 
 
 @dataclass(slots=True)
