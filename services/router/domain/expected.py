@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,16 +68,28 @@ class Expected:
     def __len__(self) -> int:
         return len(self._brief) + sum(map(len, self._kept.values()))
 
-    def send(self, slot: int, hashes: Hashes, now: float) -> None:
+    @contextmanager
+    def promised(self, slot: int, hashes: Hashes, now: float) -> Iterator[None]:
+        """As `send`, until the block ends: the prompt will go there if nothing comes between."""
+        prompt = self.send(slot, hashes, now)
+        try:
+            yield
+        finally:
+            if prompt is not None and self._brief.pop(id(prompt), None) is not None:
+                self._brief_blocks -= prompt.blocks
+                self._leave(prompt)
+
+    def send(self, slot: int, hashes: Hashes, now: float) -> _Prompt | None:
         """The worker will have these blocks soon, and say so."""
         if not len(hashes):
-            return
+            return None
         prompt = _Prompt(slot, hashes, _marked(hashes), len(hashes), now + self._rule.life_seconds)
         self._enter(prompt)
         self._brief[id(prompt)] = prompt
         self._brief_blocks += prompt.blocks
         while self._brief_blocks > self._rule.blocks_max:
             self._end_oldest_brief()
+        return prompt
 
     def assume(self, slot: int, hashes: Hashes, capacity: int) -> None:
         """The worker has these blocks, and never says so; its cache holds `capacity` blocks."""

@@ -137,7 +137,7 @@ class Placing:
         cached = self._placement.cached_tokens(_wanted(query, now), [place.worker for place in plan])
         return [Place(place.worker, place.reason, tokens) for place, tokens in zip(plan, cached, strict=True)]
 
-    def _new_plan(self, pool: Pool, query: PlaceQuery, now: float) -> list[Place]:
+    def _new_plan(self, pool: Pool, query: PlaceQuery, now: float, *, by_hash: bool = False) -> list[Place]:
         """By score. By hash, when nothing is known of the prompt, and when replicas must agree without the store."""
         workers = [worker for worker in pool.workers if worker.name not in query.excluded]
         if not workers:
@@ -145,7 +145,8 @@ class Placing:
             raise PlatformError(Reason.NO_WORKER, why, retry_after_seconds=1.0, started=False)
         key = placement_key(query.tenant, query.session, query.affinity_key)
         root = self._root(query, pool, now)
-        if (len(query.blocks) or root) and (self._store.up or not query.session):
+        by_hash = by_hash or not self._store.up
+        if (len(query.blocks) or root) and not (by_hash and query.session):
             return self._placement.choose(_wanted(query, now, key, root), workers)
         return plan_new(key, workers, self._cache.sessions, self._rule.plan, self._random)
 
@@ -174,15 +175,19 @@ class Placing:
         """Binds a new session or moves one; the stored binding wins over ours. The plan is empty when it did."""
         known = bound_worker(held.binding, pool) if held else None
         plan = [] if known else self._new_plan(pool, query, self._now())
-        wanted = known.name if known else plan[0].worker.name
+        worker = known or plan[0].worker
+        wanted = worker.name
+        # What comes while the store is asked sees this prompt on its way: equal ones go together.
+        expected = self._placement.caches.expected
         try:
-            binding = await self._bind(key, wanted, held.binding.version if held else 0, pool)
+            with expected.promised(worker.slot, query.blocks, self._now()):
+                binding = await self._bind(key, wanted, held.binding.version if held else 0, pool)
         except PlatformError as error:
             if error.reason is not Reason.STORE_UNAVAILABLE:
                 raise
             # Plans by score are this replica's own view; without the store, replicas agree by hash.
             if plan and (len(query.blocks) or query.root_session):
-                plan = self._new_plan(pool, query, self._now())
+                plan = self._new_plan(pool, query, self._now(), by_hash=True)
                 wanted = plan[0].worker.name
             binding = self._without_store(key, held, wanted)
         return self._cache.put(key, binding, self._now()), plan if binding.worker == wanted else []

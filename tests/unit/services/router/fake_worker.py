@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+import numpy as np
 from headrace.inference.v1 import inference_pb2 as inference
 
+from libs.block_hash import packed
 from libs.rpc.api import Handler
 from services.router.adapters.workers import DESCRIBE_MODEL, WATCH_STATE
 
@@ -20,6 +22,7 @@ class FakeWorker:
         self.running = self.waiting = 0
         self.draining, self.healthy, self.mute, self.skip = False, True, False, 0
         self.described = self.subscribed = 0
+        self.kv, self.blocks, self._told = None, set(), set()
         self._sequence = 0
         self._news = asyncio.Event()
 
@@ -28,9 +31,13 @@ class FakeWorker:
 
     async def describe(self, request, info):
         self.described += 1
-        return inference.DescribeModelResponse(
+        said = inference.DescribeModelResponse(
             worker=self.name, boot_id=self.boot, model=self.model, pools=self.pools, model_digest=self.digest
         )
+        if self.kv:  # tokens of a block
+            said.capabilities.kv_events = True
+            said.capacity.block_tokens, said.capacity.blocks, said.capacity.running_max = self.kv, 1000, 8
+        return said
 
     def say(self, **changes):
         for name, value in changes.items():
@@ -60,7 +67,13 @@ class FakeWorker:
         self._news.clear()
 
     def state(self, *, snapshot):
+        told = set() if snapshot else self._told
+        stored, dropped = self.blocks - told, told - self.blocks
+        self._told = set(self.blocks)
         return inference.WatchStateResponse(
+            stored=packed(np.array(sorted(stored), np.uint64)),
+            dropped=packed(np.array(sorted(dropped), np.uint64)),
+            blocks_held=len(self.blocks),
             boot_id=self.boot,
             sequence=self._sequence,
             snapshot=snapshot,
