@@ -21,7 +21,7 @@ STEPS = 6
 # A tool says at its result's beginning, or at its end, that it failed; what is between may be about anything.
 _HEAD, _TAIL = 240, 120
 _SAID_FIRST = re.compile(
-    r"[\s\[(*#-]*(?:<\w{1,40}>\s*)?(?:[\w.]{0,60}(?:error|exception)\b|traceback|fatal|panic|failed|failure"
+    r"[\s\[(*#<-]*(?:<\w{1,40}>\s*)?(?:[\w.]{0,60}(?:error|exception)\b|traceback|fatal|panic|failed|failure"
     r"|(?:[\w./-]{1,60}: ){0,3}(?:line \d+: )?(?:command not found|permission denied|no such file)|timed? ?out)"
 )
 _SAID_ANYWHERE = re.compile(

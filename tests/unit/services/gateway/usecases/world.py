@@ -178,7 +178,10 @@ class Router:
     def __init__(self, workers):
         self.workers = workers
         self.places = []
-        self.chosen = []
+        # Models that Choose names, or whole choices, and its word on why; those that are asked for at all.
+        self.chosen, self.asked, self.decision, self.routed = [], [], None, ()
+        # Workers of models that not all serve.
+        self.of_model = {}
         self.digest = "digest-1"
         self.capabilities = capable()
         self.window = 4096
@@ -206,15 +209,18 @@ class Router:
         return rpb.ReportResponse()
 
     async def choose(self, request, info):
+        self.asked.append(request)
         if not self.chosen:
             raise PlatformError(Reason.MODEL_NOT_FOUND, "no routing policy", started=False, param="model")
-        return rpb.ChooseResponse(choices=[rpb.ModelChoice(model=name) for name in self.chosen])
+        choices = [c if isinstance(c, rpb.ModelChoice) else rpb.ModelChoice(model=c) for c in self.chosen]
+        return rpb.ChooseResponse(choices=choices, decision=self.decision)
 
     async def place(self, request, info):
         self.places.append((request, info))
         if self.hold is not None:
             await self.hold.wait()
-        left = [w for w in self.workers if w.name not in request.exclude_workers]
+        serving = self.of_model.get(request.model, self.workers)
+        left = [w for w in serving if w.name not in request.exclude_workers]
         if not left or (request.model_digest != self.digest and not self.careless):
             raise PlatformError(Reason.NO_WORKER, "nobody", retry_after_seconds=3.0, started=False)
         expected = self.predicted or {}
@@ -240,8 +246,9 @@ class Router:
             model="m", model_digest=self.digest, tokenizer_digest="tok-1", window_tokens=self.window,
             capabilities=self.capabilities, engine="scripted",
         )  # fmt: skip
-        addresses = [w.address for w in self.workers]
-        return rpb.Model(name=name, pool=name != "m", description=description, addresses=addresses)
+        addresses = [w.address for w in self.of_model.get(name, self.workers)]
+        routed = name in self.routed
+        return rpb.Model(name=name, pool=name != "m", description=description, addresses=addresses, routed=routed)
 
 
 class Owners:
@@ -270,7 +277,9 @@ class Seen:
 class World:
     """`async with World([Worker("a")]) as world: await world.answer()`."""
 
-    def __init__(self, workers, tmp_path, *, warm=False, ledger=None, **options):
+    def __init__(self, workers, tmp_path, *, warm=False, ledger=None, stand_ins=None, **options):
+        # Made of the clock; None = no answer stands in.
+        self.stand_ins = stand_ins
         self.clock = FakeClock()
         self.workers = {worker.name: worker for worker in workers}
         self.router = Router(list(workers))
@@ -293,9 +302,11 @@ class World:
         return worker.channel
 
     async def __aenter__(self):
+        stand_ins = self.stand_ins and self.stand_ins(self.clock)
         opened = await open_pipeline(
-            self._stack, self.options, self.owners, self.charges, self.clock, observers=[self.seen], dialler=self._dial
-        )
+            self._stack, self.options, self.owners, self.charges, self.clock, observers=[self.seen],
+            dialler=self._dial, stand_ins=stand_ins,
+        )  # fmt: skip
         self.pipeline = opened.chat
         self.breakers = opened.chat._services.means.breakers
         while not self.pipeline.models():
