@@ -1,0 +1,1 @@
+"""What a gateway does while its upstreams fail."""
