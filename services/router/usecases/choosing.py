@@ -146,7 +146,7 @@ class Choosing:
         if not query.session:
             return self._done(self._draft(turn, NOTHING), uncertain=False)
         held = self._cache.get(SessionKey(query.tenant, query.session))
-        # When the user speaks the store is told, so that all replicas count the same turns.
+        # What the user says is told to the store, so that all replicas count the same turns: it is judged there, once.
         if held is None or self._unsaved(held) or held.route.turn != turn.step.mark:
             return None
         draft = self._draft(turn, held.route)

@@ -1,7 +1,7 @@
 """What holds for any session, whatever its turns."""
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
 from services.router.domain.policy.session import NOTHING
 from services.router.domain.policy.stay import needs_wish, settle
@@ -82,4 +82,5 @@ class Session(RuleBasedStateMachine):
             self.belongs, self.wished_lower = found.tier, 0
 
 
-TestSession = Session.TestCase
+def test_any_session_goes_up_fast_down_slowly_and_never_down_in_a_loop():
+    run_state_machine_as_test(Session)
