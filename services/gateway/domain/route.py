@@ -94,7 +94,7 @@ def told(route: Route, worker: str, placed_by: str) -> str:
     """
     choice, decision = route.choice, route.decision
     if not route.choices and not route.replayed_from:
-        return f"model={_value(choice.model)}; reason=named; worker={_value(worker)}; placed={_value(placed_by)}"
+        return _named(choice.model, worker, placed_by)
     judged = decision.small_probability if decision is not None else None
     pairs = (
         ("model", _value(choice.model)),
@@ -108,6 +108,12 @@ def told(route: Route, worker: str, placed_by: str) -> str:
         ("cached-answer", _value(route.replayed_from)),
     )
     return "; ".join([f"{name}={value}" for name, value in pairs if value])
+
+
+@lru_cache(maxsize=4096)
+def _named(model: str, worker: str, placed_by: str) -> str:
+    """Nearly every reply's, of which there are as many as models and workers: made once."""
+    return f"model={_value(model)}; reason=named; worker={_value(worker)}; placed={_value(placed_by)}"
 
 
 @lru_cache(maxsize=4096)
