@@ -9,6 +9,7 @@ from cli.commands.chat import chat
 from cli.commands.demo import demo
 from cli.commands.doctor import doctor
 from cli.commands.down import down
+from cli.commands.explain import explain
 from cli.commands.keys import keys
 from cli.commands.ledger import ledger
 from cli.commands.model import model
@@ -32,6 +33,7 @@ app.command()(status)
 app.command()(chat)
 app.command()(demo)
 app.command()(doctor)
+app.command()(explain)
 app.command()(spend)
 app.add_typer(keys, name="keys")
 app.add_typer(budgets, name="budgets")
