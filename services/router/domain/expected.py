@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -22,6 +22,8 @@ import numpy as np
 from libs.block_hash import Hashes
 
 _LONGEST = 1 << 20
+_NOTHING: Mapping[int, int] = {}
+_NOBODY: Mapping[int, _Prompt] = {}
 
 
 def _marks() -> list[int]:
@@ -97,8 +99,8 @@ class Expected:
         if not len(hashes):
             return
         marks = _marked(hashes)
-        known = self._longest(hashes, marks).get(slot)
-        shared, latest = known or (0, None)
+        index, latest = self._deepest(marks).get(slot, (0, None))
+        shared = _shared(hashes, latest.hashes, index) if latest is not None else 0
         prompt = _Prompt(slot, hashes, marks, len(hashes) - shared, float("inf"))
         kept = self._kept.setdefault(slot, OrderedDict())
         if latest is not None and shared == len(latest.hashes) and id(latest) in kept:  # a session's next step
@@ -111,16 +113,21 @@ class Expected:
         while self._kept_blocks[slot] > capacity and len(kept) > 1:
             self._end_oldest_kept(slot)
 
-    def runs(self, hashes: Hashes, now: float) -> dict[int, int]:
+    def runs(self, hashes: Hashes, now: float, held: Mapping[int, int] = _NOTHING) -> dict[int, int]:
         """Blocks from the start of this non-empty prompt that workers are expected to have; none = left out.
 
-        At least so many: where prompts part between two marks, the latest one is compared with.
+        At least so many: where prompts part between two marks, the latest one is compared with. Whoever is expected to
+        have no more than it is known to have (`held`) is left out too.
         """
         while self._brief and next(iter(self._brief.values())).until <= now:
             self._end_oldest_brief()
         if int(hashes[0]) not in self._by_mark:
             return {}
-        return {slot: shared for slot, (shared, _) in self._longest(hashes, _marked(hashes)).items()}
+        return {
+            slot: _shared(hashes, prompt.hashes, index)
+            for slot, (index, prompt) in self._deepest(_marked(hashes)).items()
+            if _goes_on(hashes, prompt.hashes, held.get(slot, 0))
+        }
 
     def forget(self, slot: int) -> None:
         """Nothing is expected of this worker any more."""
@@ -133,16 +140,18 @@ class Expected:
             self._leave(prompt)
         self._kept_blocks.pop(slot, None)
 
-    def _longest(self, hashes: Hashes, marks: list[int]) -> dict[int, tuple[int, _Prompt]]:
-        # Whoever has a mark has all marks before it: what is found last is the deepest of each.
-        found: dict[int, tuple[int, _Prompt]] = {}
-        for index, mark in enumerate(marks):
-            holders = self._by_mark.get(mark)
-            if holders is None:
+    def _deepest(self, marks: list[int]) -> dict[int, tuple[int, _Prompt]]:
+        """The last of these marks that each worker has, and its latest prompt there."""
+        # Whoever has a mark has all marks before it: from the end on, the first that is found is the last.
+        by_mark, found = self._by_mark, dict[int, tuple[int, _Prompt]]()
+        everybody = len(by_mark.get(marks[0], ()))
+        for index in range(len(marks) - 1, -1, -1):
+            if len(found) == everybody:
                 break
-            for slot, prompt in holders.items():
-                found[slot] = (index, prompt)
-        return {slot: (_shared(hashes, prompt.hashes, index), prompt) for slot, (index, prompt) in found.items()}
+            for slot, prompt in by_mark.get(marks[index], _NOBODY).items():
+                if slot not in found:
+                    found[slot] = (index, prompt)
+        return found
 
     def _enter(self, prompt: _Prompt) -> None:
         for mark in prompt.marks:
@@ -192,3 +201,8 @@ def _shared(one: Hashes, other: Hashes, index: int) -> int:
     if start == end or one[end - 1] == other[end - 1]:
         return end
     return start + int((one[start:end] != other[start:end]).argmax())
+
+
+def _goes_on(one: Hashes, other: Hashes, held: int) -> bool:
+    """Whether two prompts share more than `held` blocks: equal hashes mean equal blocks before."""
+    return held < len(one) and held < len(other) and bool(one[held] == other[held])

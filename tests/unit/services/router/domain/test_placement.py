@@ -107,15 +107,16 @@ def test_a_burst_is_spread_when_it_is_mostly_different():
 
 
 def test_load_beyond_the_bound_counts_like_whole_prompts():
-    def cost(load_factor):
-        pool = Pool(2, PlacementRule(load_factor=load_factor, running_tokens=0.0))
-        pool.say(0, running=10)
+    def cost(load_factor, running=40):
+        pool = Pool(2, PlacementRule(load_factor=load_factor, running_tokens=0.0, queue_share=0.5))
+        pool.say(0, running=running)
         return {place.worker.name: place.cost for place in pool.choose([1], tokens=100)}
 
-    # Mean load 5: bound 7 of (11 * 1.25 / 2), so that four are too many.
-    assert cost(1.25) == {"w0": 100 + 4 * 100, "w1": 100}
-    assert cost(1.6) == {"w0": 100 + 2 * 100, "w1": 100}
+    # Mean load 20: bound 26 of (41 * 1.25 / 2), so that fifteen are too many.
+    assert cost(1.25) == {"w0": 100 + 15 * 50, "w1": 100}
+    assert cost(1.6) == {"w0": 100 + 8 * 50, "w1": 100}
     assert cost(3.0) == {"w0": 100, "w1": 100}
+    assert cost(1.25, running=10) == {"w0": 100, "w1": 100}  # so few that differences mean nothing
 
 
 def test_a_full_kv_cache_makes_a_worker_dear():
