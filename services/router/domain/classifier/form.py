@@ -12,7 +12,7 @@ from services.router.domain.classifier.reading import Reading
 # Order is that of the values `measure` returns, and of the weights in the model file.
 FORM = (
     "characters",
-    "words",
+    "word count",
     "word length",
     "numbers",
     "digit share",
@@ -43,6 +43,8 @@ FORM = (
     "code",
     "ends as a question",
     "which of the following",
+    "comparisons",
+    "links between clauses",
 )
 
 _NUMBER = re.compile(r"\d+")
@@ -52,6 +54,11 @@ _CODE = re.compile(r"```|\bdef |\(\)|\{\n|\}\)|</|#include|\bimport |SELECT |==|
 _MATHS = tuple(b"=^+*<>|\\\xd7\xf7\xb2")
 _SPACE, _NEWLINE, _BACKSLASH, _PERCENT, _DOLLAR, _QUESTION, _UNDERSCORE, _QUOTE, _BRACKET = b' \n\\%$?_"('
 _ROMAN = frozenset((b"ii", b"iii", b"iv"))
+_COMPARISONS = frozenset(
+    b"more less fewer than twice half double triple thrice times third quarter fifth larger smaller greater longer "
+    b"older younger as".split()
+)
+_LINKS = frozenset(b"and or but because so since while although however therefore".split())
 
 
 def measure(reading: Reading) -> list[float]:
@@ -123,4 +130,6 @@ def _kind(reading: Reading, counts: list[int]) -> list[float]:
         float(counts[_BRACKET] > 0 and len(_CODE.findall(text)) > 1),
         float(stem.rstrip().endswith("?")),
         float("of the following" in stem),
+        log1p(sum(map(_COMPARISONS.__contains__, reading.words))),
+        log1p(sum(map(_LINKS.__contains__, reading.words))),
     ]

@@ -7,13 +7,15 @@ from typing import NamedTuple
 
 _OPTION = re.compile(r"\n\(?([A-J])[.):][ \t]?([^\n]*)")
 # Characters beyond Latin-1 become "?" there; of those the signs of maths are kept apart as "|", quotes as quotes.
-_KEPT = str.maketrans(dict.fromkeys("√≤≥∫∑πθ≠∈→∞\u2212λμσΔ", "|") | dict.fromkeys("“”", '"') | dict.fromkeys("’‘", "'"))
-# Bytes to words: letters in lower case, all else is space.
-_LETTERS = bytes(ord(chr(byte).lower()) if byte < 128 and chr(byte).isalpha() else 32 for byte in range(256))
+_KEPT = str.maketrans(
+    dict.fromkeys("√≤≥∫∑πθ≠∈→∞\u2212λμ\u03c3Δ", "|") | dict.fromkeys("“”", '"') | dict.fromkeys("\u2018\u2019", "'")
+)
+# Bytes to words: ASCII letters in lower case and digits; all else is space.
+_LETTERS = bytes(ord(chr(byte).lower()) if byte < 128 and chr(byte).isalnum() else 32 for byte in range(256))
 
 
 class Reading(NamedTuple):
-    """`raw` is Latin-1; `words` are its runs of ASCII letters in lower case; `options` is empty without any."""
+    """`raw` is Latin-1, `words` its runs of ASCII letters and digits in lower case; `options` may be empty."""
 
     text: str
     raw: bytes

@@ -1,0 +1,49 @@
+"""Words to rows of a table of word pieces (WordPiece, as BERT's vocabulary has them)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+# Longer runs are hashes, keys and encodings: no word.
+WORD_LENGTH_MAX = 32
+# Stands before a piece that goes on within a word.
+INNER = b"##"
+
+
+class Pieces:
+    """Rows by piece, from 1 on in the order given; row 0 stands for nothing known."""
+
+    def __init__(self, pieces: Sequence[bytes]) -> None:
+        self._rows = {piece: row for row, piece in enumerate(pieces, 1)}
+        self._length_max = max(map(len, pieces), default=0)
+
+    def rows(self, words: Iterable[bytes]) -> list[int]:
+        """Rows of each distinct word, in order: one row for a known word, those of its longest pieces for others."""
+        distinct = list(dict.fromkeys(words))
+        known = list(map(self._rows.get, distinct))
+        if None not in known:
+            return known  # type: ignore[return-value]  # what mypy cannot see: None is not in it
+        found: list[int] = []
+        for word, row in zip(distinct, known, strict=True):
+            if row is not None:
+                found.append(row)
+            elif len(word) <= WORD_LENGTH_MAX:
+                found += self.split(word)
+        return found
+
+    def split(self, word: bytes) -> list[int]:
+        """Longest piece first, from the left; nothing when some part of the word has no piece."""
+        found: list[int] = []
+        known = self._rows.get
+        start, size = 0, len(word)
+        while start < size:
+            prefix = INNER if start else b""
+            for end in range(min(size, start + self._length_max), start, -1):
+                row = known(prefix + word[start:end])
+                if row is not None:
+                    break
+            else:
+                return []
+            found.append(row)
+            start = end
+        return found

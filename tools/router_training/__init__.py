@@ -1,0 +1,1 @@
+"""Training of the router's complexity classifier, and its measures."""
