@@ -26,7 +26,7 @@ def test_a_fresh_key_stands_alone_on_stdout_and_works(shell):
 def test_everything_that_can_be_said_of_a_key_arrives(shell):
     words = "--user ada --name n --role member --budget 1.5 --duration 30d --soft 1 --session-budget 0.5"
     more = "--request-budget 0.25 --rpm 60 --tpm 1000 --parallel 4 --model small --model large --tag feature=search"
-    made = shell.json("keys", "create", "--expires", "24h", *words.split(), *more.split())
+    made = shell.json("keys", "create", "--expires", "24h", "--cached-answers", *words.split(), *more.split())
     limits = made["limits"]
     assert made["key"].startswith("sk-hr-")
     assert (made["user"], made["name"], made["role"], made["metadata"]) == ("ada", "n", "member", {"feature": "search"})
@@ -37,6 +37,7 @@ def test_everything_that_can_be_said_of_a_key_arrives(shell):
     ]
     assert limits["models"] == ["small", "large"]
     assert made["expires_at"] is not None
+    assert made["cached_answers"] is True
 
 
 def test_a_list_shows_every_key_of_the_tenant_and_no_secret(shell):

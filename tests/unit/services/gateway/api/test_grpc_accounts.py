@@ -89,6 +89,9 @@ def test_a_key_from_beginning_to_end():
         changed = await call("UpdateKey", id=made.key.id, name="cd", expires_at=world.clock.unix() + 5)
         assert (changed.key.name, changed.key.expires_at) == ("cd", world.clock.unix() + 5)
         assert not (await call("UpdateKey", id=made.key.id, never_expires=True)).key.HasField("expires_at")
+        assert not changed.key.cached_answers
+        for takes in (True, False):
+            assert (await call("UpdateKey", id=made.key.id, cached_answers=takes)).key.cached_answers is takes
         assert (await call("BlockKey", id=made.key.id)).key.blocked
         await refused(call("WhoAmI", key=turned.secret), Reason.INVALID_API_KEY)
         assert not (await call("UnblockKey", id=made.key.id)).key.blocked

@@ -9,7 +9,7 @@ import pytest
 
 from libs.errors import PlatformError, Reason
 from services.gateway.domain.accounts.identity import allowed_models, identify, lesser, merged_tags
-from services.gateway.domain.accounts.records import Key, Limits, Role, Tenant, User
+from services.gateway.domain.accounts.records import Key, Limits, RecordPolicy, Role, Tenant, User
 from services.gateway.domain.turns import Principal
 
 TENANT = Tenant(id="acme", priority=3, metadata={"team": "tenant", "plan": "pro"})
@@ -31,6 +31,14 @@ def test_a_principal_has_what_its_records_say():
     assert found.principal == Principal("acme", "key_1", "ada", Role.TENANT_ADMIN, None, tags, 3)
     assert found.until == math.inf
     assert identify("now", changed(KEY, user=""), None, TENANT, 5.0).principal.role is Role.ADMIN
+
+
+def test_stored_answers_are_taken_where_texts_may_be_kept():
+    takes = changed(KEY, cached_answers=True)
+    assert identify("now", takes, USER, TENANT, 5.0).principal.cached_answers
+    assert not identify("now", KEY, USER, TENANT, 5.0).principal.cached_answers
+    for policy in (RecordPolicy(enabled=False), RecordPolicy(store_prompts=False)):
+        assert not identify("now", takes, USER, changed(TENANT, records=policy), 5.0).principal.cached_answers
 
 
 def test_expiry_and_grace_end_at_their_second():
