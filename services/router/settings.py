@@ -35,15 +35,19 @@ class LivenessSettings(SettingsGroup):
 class PlacementSettings(SettingsGroup):
     """How new sessions are spread. Costs are in tokens that are computed before the prompt's first one."""
 
-    # Bounded loads: beyond this multiple of the mean, each call that a worker has counts like a whole prompt; where
+    # Bounded loads: beyond this multiple of the mean, and 16, each call of a worker counts as a prompt ahead; where
     # nothing is known of the prompt, the worker takes nothing. 1.0 spreads evenly and breaks affinity at the first
     # difference; very large lets the queue alone decide, or the hash, in which the luckiest gets far more than that.
     load_factor: float = Field(default=1.25, ge=1.0, le=1000.0)
+    # What a token of work ahead costs, in tokens that are computed although another worker has them. 1.0 looks at this
+    # prompt's first token alone and copies prefixes to idle workers; low keeps prefixes together and waits, since
+    # the work saved is everybody's. 0 = longest prefix, whatever the queue.
+    queue_share: float = Field(default=0.2, ge=0.0, le=1.0)
     # A running call slows others down by its part of each step: so many tokens. 0 = only queues count.
     running_tokens: float = Field(default=16.0, ge=0.0, le=10_000.0)
     # Share of the uncached tokens sent to a worker in the last minutes that is held against it, so that caches fill
     # evenly before queues show it. 0 = not at all; far above the default it outweighs prefixes.
-    balance_share: float = Field(default=0.05, ge=0.0, le=1.0)
+    balance_share: float = Field(default=0.005, ge=0.0, le=1.0)
     # Use of the KV cache by running calls above which a worker costs more, up to twice the prompt when full. 1 is not
     # possible; 0.99 hardly notices, 0 counts all use against it.
     pressure_start: float = Field(default=0.9, ge=0.0, le=0.99)

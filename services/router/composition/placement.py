@@ -25,6 +25,7 @@ def placement_of(settings: PlacementSettings, caches: Caches, random: Callable[[
     rule = PlacementRule(
         load_factor=settings.load_factor,
         places_max=settings.places_max,
+        queue_share=settings.queue_share,
         running_tokens=settings.running_tokens,
         balance_share=settings.balance_share,
         pressure_start=settings.pressure_start,

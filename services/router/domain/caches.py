@@ -46,6 +46,7 @@ class Caches:
             index.drop(slot, message.dropped)
         if message.stored is not None:
             index.store(slot, message.stored)
+            worker.backlog.told(message.stored)
         off = message.blocks_held - index.held(slot)
         if message.snapshot:
             worker.blocks_off = off
@@ -61,10 +62,12 @@ class Caches:
         """The worker's process or connection is gone: it will begin with a snapshot."""
         self.index.clear(worker.slot)
         self.expected.forget(worker.slot)
+        worker.backlog.clear()
 
     def restarted(self, worker: Worker) -> None:
         """A new life of the process: what the old one was sent is gone."""
         self.expected.forget(worker.slot)
+        worker.backlog.clear()
 
     def sent(self, worker: Worker, blocks: Hashes, now: float) -> None:
         """A prompt goes to this worker."""
@@ -77,10 +80,10 @@ class Caches:
         """Blocks from the start of a prompt that each of `workers` has or is about to have."""
         slots = [worker.slot for worker in workers]
         held = self.index.runs(blocks).of(slots)
-        expected = self.expected.runs(blocks, now)
+        expected = self.expected.runs(blocks, now, dict(zip(slots, held, strict=True)))
         if not expected:
             return held
-        return [max(run, expected.get(slot, 0)) for run, slot in zip(held, slots, strict=True)]
+        return [expected.get(slot, run) for run, slot in zip(held, slots, strict=True)]
 
     def _may_resync(self, worker: Worker, now: float) -> bool:
         if now - worker.resynced_at < self._rule.resync_seconds:

@@ -29,7 +29,8 @@ class PlacementRule:
     load_factor: float = 1.25
     places_max: int = 4
     running_tokens: float = 16.0
-    balance_share: float = 0.05
+    queue_share: float = 0.2
+    balance_share: float = 0.005
     pressure_start: float = 0.9
     tree_share: float = 0.5
 
@@ -37,7 +38,7 @@ class PlacementRule:
         """What is weighed; all in one unit, so that there are no weights between them."""
         return (
             prefill,
-            Queue(self.running_tokens, self.load_factor),
+            Queue(self.queue_share, self.running_tokens, self.load_factor),
             Balance(self.balance_share),
             KvPressure(self.pressure_start),
             Tree(self.tree_share),
@@ -89,8 +90,11 @@ class Placement:
 
     def placed(self, wanted: Wanted, worker: Worker, cached: int) -> None:
         """The prompt goes to this worker: its work and its blocks count from here on."""
-        worker.placed(wanted.now, max(0, wanted.tokens - cached))
+        left = max(0, wanted.tokens - cached)
+        worker.placed(wanted.now, left)
         if len(wanted.blocks):
+            if worker.kv_events and worker.block_tokens:
+                worker.backlog.send(wanted.blocks[cached // worker.block_tokens :], left, wanted.now)
             self.caches.sent(worker, wanted.blocks, wanted.now)
 
     def _first(

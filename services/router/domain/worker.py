@@ -9,6 +9,7 @@ from math import exp
 from typing import Any
 
 from libs.block_hash import Hashes
+from services.router.domain.backlog import Backlog
 
 # A state message was written a moment before it is read: placements of that moment are not in it.
 IN_TRANSIT_SECONDS = 0.03
@@ -100,6 +101,7 @@ class Worker:
     resync: str = ""
     resynced_at: float = float("-inf")
     slot: int = 0
+    backlog: Backlog = field(default_factory=Backlog)
 
     @property
     def name(self) -> str:
@@ -152,11 +154,16 @@ class Worker:
         """Uncached tokens sent there lately."""
         return self.work * exp((self.work_at - now) / WORK_SECONDS) if self.work else 0.0
 
-    @property
-    def queued_tokens(self) -> float:
-        """Work that waits there: calls told as waiting, at the mean of a call, and what was sent since."""
-        waiting = self.waiting * self.tokens_mean if self.waiting else 0.0
-        return waiting + self.recent_tokens if self.recent else waiting
+    def tokens_ahead(self, now: float) -> float:
+        """Prompt tokens that it computes before those of a call that came now.
+
+        Two views, each of which misses something: calls told as waiting, at the mean of a call, and those sent since;
+        and what this router has sent and was not told as computed, the prompt that is being computed included.
+        """
+        queued = self.waiting * self.tokens_mean if self.waiting else 0.0
+        if self.recent:
+            queued += self.recent_tokens
+        return max(queued, self.backlog.tokens(now))
 
     @property
     def state(self) -> WorkerState:

@@ -8,29 +8,35 @@ from dataclasses import dataclass
 from services.router.domain.rendezvous import bound
 from services.router.domain.scorers.question import Question
 
+# Calls that a worker may have whatever the others have: so few slow nobody down, and their number is no measure.
+_LOAD_FREE = 16
+
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """Calls that wait, those sent since the worker last spoke, and `running_tokens` for each: its part of every step.
+    """The prompt tokens ahead, and `running_tokens` for each call: its part of every step. Of both, `share` counts.
 
-    Beyond `load_factor` times the mean load each further call counts like a prompt of the usual length: load is
-    bounded, unless the cache saves more than that. Bound: see domain/rendezvous.py.
+    Waiting delays one call's first token, computing a prefix twice takes capacity from all; `share` is the one in terms
+    of the other. Beyond `load_factor` times the mean load, and _LOAD_FREE, each call more counts like a prompt of the
+    usual length: load is bounded, unless the cache saves more than that. Bound: see domain/rendezvous.py.
     """
 
+    share: float
     running_tokens: float
     load_factor: float
 
     def __call__(self, question: Question) -> Sequence[float]:
-        """Tokens that wait ahead."""
-        workers = question.workers
+        """Tokens that wait ahead, weighed."""
+        workers, now = question.workers, question.wanted.now
         loads = [worker.load for worker in workers]
         if not any(loads):
             return ()
-        each = self.running_tokens
-        ahead = [worker.queued_tokens + each * load for worker, load in zip(workers, loads, strict=True)]
-        limit = bound(loads, self.load_factor)
-        if max(loads) >= limit:
+        share, each = self.share, self.running_tokens
+        ahead = [share * (worker.tokens_ahead(now) + each * load) for worker, load in zip(workers, loads, strict=True)]
+        most = max(loads)
+        if most > _LOAD_FREE and most >= (limit := max(_LOAD_FREE, bound(loads, self.load_factor))):
             for index, load in enumerate(loads):
                 if load >= limit:
-                    ahead[index] += (load - limit + 1) * (workers[index].tokens_mean or question.wanted.tokens)
+                    usual = workers[index].tokens_mean or question.wanted.tokens
+                    ahead[index] += share * (load - limit + 1) * usual
         return ahead
