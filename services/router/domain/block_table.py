@@ -64,6 +64,12 @@ class BlockTable:
 
     def _leading(self, hashes: Hashes, buckets: Positions, hits: Positions) -> Hashes:
         """Item i: who holds block i, to the first block that is neither in the table nor spilt."""
+        count = len(hits)
+        if not self._spilt or int(hashes[count]) not in self._spilt:
+            if not count:
+                return hits.view(np.uint64)
+            if hits[-1] >> _WAY_BITS == count - 1:  # none is missing before the last hit
+                return self._at(buckets[:count], hits)
         # How many blocks are missing before each hit: ascends.
         missing = (hits >> _WAY_BITS) - np.arange(len(hits))
         before: list[int] = []
