@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from services.router.domain.block_index import BlockIndex
 from services.router.domain.block_table import BlockTable
@@ -87,8 +87,8 @@ class Index(RuleBasedStateMachine):
         assert self.index.blocks == len(first) + len(second) + len(third)
 
 
-Index.TestCase.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
-TestIndex = Index.TestCase
+def test_the_index_is_as_exact_as_sets():
+    run_state_machine_as_test(Index, settings=settings(max_examples=60, stateful_step_count=25, deadline=None))
 
 
 def test_a_hole_ends_the_run_of_the_worker_that_has_it_alone():

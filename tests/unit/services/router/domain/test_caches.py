@@ -3,7 +3,14 @@
 import numpy as np
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from services.router.domain.caches import Caches, CachesRule
 from services.router.domain.expected import ExpectedRule
@@ -129,8 +136,8 @@ class Wire(RuleBasedStateMachine):
         assert self.caches.index.held(self.worker.slot) == len(self.blocks)
 
 
-Wire.TestCase.settings = settings(max_examples=80, stateful_step_count=30, deadline=None)
-TestWire = Wire.TestCase
+def test_whatever_happens_on_the_way_the_router_knows_a_state_that_was():
+    run_state_machine_as_test(Wire, settings=settings(max_examples=80, stateful_step_count=30, deadline=None))
 
 
 def heard(registry, now=0.0, **fields):
