@@ -1,5 +1,6 @@
 """The command against two real routers over one store."""
 
+import asyncio
 import json
 import os
 import subprocess
@@ -7,11 +8,15 @@ import sys
 import time
 
 import pytest
+from headrace.router.v1 import router_pb2
 from typer.testing import CliRunner
 
 from cli.commands.router_variants import variants
+from libs.rpc.dial import dial
 from libs.testing.brokers import free_port
+from libs.testing.loop import run_real
 from libs.testing.valkey import ValkeyProcess
+from services.router.api import REPORT
 
 SPLIT = {"chat": [{"name": "stable", "model": "m-a", "weight": 95}, {"name": "canary", "model": "m-b", "weight": 5}]}
 START_SECONDS_MAX = 30.0
@@ -102,3 +107,37 @@ def test_a_router_that_is_not_there_is_told_with_what_to_do(routers):
     done = CliRunner().invoke(variants, argv)
     assert done.exit_code == 1
     assert "headrace up" in json.loads(done.stdout)["error"]["fix"]
+
+
+async def report_as_a_gateway(routers, seconds):
+    """Tells both routers, as gateways do, of a canary that fails every third call, until one has stopped it."""
+    addresses, state = routers
+    token = (state / "internal.token").read_text()
+    channels = [dial(address, "grpc", identity="gateway", token=token) for address in addresses]
+    outcomes = [
+        router_pb2.Outcomes(worker="w0", model="chat", variant="stable", attempts=40, ttft_buckets=[0, 0, 0, 40]),
+        router_pb2.Outcomes(worker="w1", model="chat", variant="canary", attempts=12, failures=4, ttft_buckets=[0, 8]),
+    ]
+    try:
+        for _ in range(int(seconds / 0.25)):
+            for channel in channels:
+                await channel.call(REPORT, router_pb2.ReportRequest(outcomes=outcomes), timeout=5)
+            await asyncio.sleep(0.25)
+    finally:
+        for channel in channels:
+            await channel.close()
+
+
+def test_a_canary_that_fails_is_stopped_at_both_routers_by_what_gateways_report(routers, ask):
+    until(lambda: weights(ask(0, "list")), START_SECONDS_MAX)
+    run_real(report_as_a_gateway(routers, 6))
+
+    def stopped():
+        found = [ask(router, "list")[1]["pools"][0]["variants"] for router in (0, 1)]
+        return found if all(canary["stopped"] for _, canary in found) else None
+
+    for stable, canary in until(stopped, 5):
+        assert (canary["weight"], stable["stopped"]) == (0, None)
+        assert canary["stopped"].startswith("failures: ")
+    code, again = ask(0, "set", "chat", "canary=5")
+    assert (code, again["variants"][1]["stopped"], again["variants"][1]["weight"]) == (0, None, 5)
