@@ -15,6 +15,7 @@ from cli.commands.ledger import ledger
 from cli.commands.model import model
 from cli.commands.prices import prices
 from cli.commands.requests import requests
+from cli.commands.router import router
 from cli.commands.spend import spend
 from cli.commands.status import status
 from cli.commands.tenants import tenants, users
@@ -42,6 +43,7 @@ app.add_typer(users, name="users")
 app.add_typer(prices, name="prices")
 app.add_typer(requests, name="requests")
 app.add_typer(ledger, name="ledger")
+app.add_typer(router, name="router")
 app.add_typer(model, name="model")
 
 
