@@ -10,7 +10,9 @@ from services.gateway.domain.models import ModelInfo
 
 
 class ModelReport(BaseModel):
-    """The `headrace` object of a model. `model` is the model behind a pool's name."""
+    """The `headrace` object of a model. `model` is the model behind a pool's name; with `routed` it is one of several,
+    among which the router chooses for each call.
+    """
 
     model: str
     pool: bool
@@ -18,6 +20,7 @@ class ModelReport(BaseModel):
     window_tokens: int
     engine: str
     workers: int
+    routed: bool
     capabilities: dict[str, Any]
 
 
@@ -49,6 +52,7 @@ def model_of(info: ModelInfo, created: int) -> Model:
         window_tokens=info.window_tokens,
         engine=info.engine,
         workers=len(info.addresses),
+        routed=info.routed,
         capabilities=capabilities,
     )
     return Model(id=info.name, created=created, headrace=report)

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from services.gateway.domain.choose import TIERS
 from services.gateway.wire.openai_chat_types import ChatBody, ToolSpec
 
 _REF = "#/components/schemas/{name}"
@@ -26,7 +27,7 @@ _ERROR = {
     },
 }
 _STATUSES = {
-    "400": "The request is wrong, or asks for what is not supported; `param` names the field",
+    "400": "The request is wrong, asks for what is not supported, or may cost too much; `param` names the field",
     "401": "No key, or one that is not valid",
     "404": "Unknown model, or a session of somebody else",
     "409": "The answer of this Idempotency-Key is too long to be kept",
@@ -42,6 +43,20 @@ _IDEMPOTENCY_KEY = {
     "required": False,
     "schema": {"type": "string", "minLength": 1, "maxLength": 255},
     "description": "Sent again with the same body, the call has one answer and one charge",
+}
+_MAX_COST = {
+    "name": "x-headrace-max-cost",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string"},
+    "description": "Dollars that the call may cost at most, as `headrace.max_cost` in the body",
+}
+_MIN_TIER = {
+    "name": "x-headrace-min-tier",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "enum": list(TIERS)},
+    "description": "For the model `auto`: nothing below answers, as `headrace.min_tier` in the body",
 }
 
 
@@ -70,7 +85,7 @@ def _operation(body: dict[str, Any]) -> dict[str, Any]:
         "summary": "Chat, as OpenAI's API",
         "operationId": "chat_completions",
         "security": [{"bearer": []}],
-        "parameters": [_IDEMPOTENCY_KEY],
+        "parameters": [_IDEMPOTENCY_KEY, _MAX_COST, _MIN_TIER],
         "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
         "responses": answers,
     }
