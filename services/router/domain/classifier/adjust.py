@@ -13,6 +13,9 @@ ADJUSTMENT_MAX = 2.0
 
 def adjustments(turn: TurnFacts) -> dict[str, float]:
     """Pull of each fact of the turn; > 0 speaks for the large tier. Facts that say nothing are left out."""
+    agentic = turn.tools or turn.tool_depth or turn.tool_errors or turn.repeats > 1
+    if not agentic and not turn.structured and turn.context_characters < 100_000:
+        return {}
     pulls = {
         # Failures of the last tool calls: the strongest sign that an agent is stuck.
         "tool errors": 0.4 * min(turn.tool_errors, 3),
@@ -20,7 +23,7 @@ def adjustments(turn: TurnFacts) -> dict[str, float]:
         # A long loop holds more to keep in mind; a first step is mostly a choice of a tool.
         "tool-loop depth": 0.05 * min(turn.tool_depth, 10),
         "tools on offer": 0.01 * min(turn.tools, 40),
-        # Each tenfold of context beyond 10,000 characters.
+        # From 100,000 characters of context on, and again from a million on.
         "context": 0.3 * min(max(len(str(turn.context_characters)) - 5, 0), 2),
         # A schema keeps a small model on the rails.
         "structured answer": -0.2 * turn.structured,

@@ -26,7 +26,7 @@ PULL_MIN = 0.02
 SPEAKING_MIN = 0.5
 # Less of the text than this is ASCII words: another script, or no language. English has 0.8, formulas 0.4.
 LETTERS_MIN = 0.25
-# More distinct pieces per word than this: a language that the pieces were not made for, keys, encodings. English has 0.8.
+# More distinct pieces per word than this: a language that the pieces were not made for, keys, encodings. English: 0.8.
 PIECES_MAX = 1.7
 # What the text has pulls of.
 _NAMES = (*FORM, "wording")
@@ -88,6 +88,14 @@ class Classifier:
         measured = np.array(measure(reading), np.float32)
         words = self._tables[domain].take(rows, axis=0).sum(0) / (len(rows) + PRIOR)
         return Estimate(domain, measured, words, self._model.bias[domain] + self._form[domain] @ measured + words)
+
+    def wordings(self, text: str, most: int = 6) -> list[tuple[str, float]]:
+        """Words of the text with the strongest pulls on the score, in logits. They are the text's: never log them."""
+        reading = read(strip(text))
+        count = len(self._pieces.rows(reading.words)) + PRIOR
+        table = self._tables[CHOICE if reading.options else OPEN][:, GAIN] * np.float32(GAIN_SLOPE / count)
+        pulls = {word.decode(): float(table[self._pieces.rows([word])].sum()) for word in set(reading.words)}
+        return list(strongest(pulls)[:most])
 
     def probability(self, estimate: Estimate, lean: float = 0.0) -> float:
         """Calibrated probability that the small tier answers well; `lean` is in logits, > 0 towards the large."""

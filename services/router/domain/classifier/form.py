@@ -78,11 +78,11 @@ def _signs(reading: Reading, counts: list[int]) -> list[float]:
         min(12.0, length / words),
         log1p(len(numbers)),
         digits / length,
-        log1p(sum([len(number) > 2 for number in numbers])),
+        log1p(len([number for number in numbers if len(number) > 2])),
         log1p(sum([counts[sign] for sign in _MATHS])),
         log1p(counts[_BACKSLASH]),
         log1p(counts[_PERCENT] + counts[_DOLLAR]),
-        log1p(sum([len(number) == 4 and number[0] in "12" for number in numbers])),
+        log1p(len([number for number in numbers if len(number) == 4 and number[0] in "12"])),
     ]
 
 
