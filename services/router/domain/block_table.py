@@ -47,10 +47,9 @@ class BlockTable:
         """Item i: who holds all blocks from 0 to i. Ends with the last block that anybody holds so."""
         buckets = (hashes & self._mask).view(np.int64)
         hits = (self._keys.take(buckets, 0) == hashes[:, None]).ravel().nonzero()[0]
-        if len(hits) == len(hashes):
-            held: Hashes = np.bitwise_and.accumulate(self._at(buckets, hits))
-        else:
-            held = np.bitwise_and.accumulate(self._leading(hashes, buckets, hits))
+        whole = len(hits) == len(hashes)
+        holders = self._at(buckets, hits) if whole else self._leading(hashes, buckets, hits)
+        held: Hashes = np.bitwise_and.accumulate(holders)
         if len(held) and not held[-1]:
             held = held[: int((held == _NOBODY).argmax())]
         return held

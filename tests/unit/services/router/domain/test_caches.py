@@ -226,3 +226,18 @@ def test_an_expected_prompt_is_bounded_in_blocks():
     for start in (1, 101, 201):
         caches.sent(registry.workers[A], np.arange(start, start + 40, dtype=np.uint64), 0.0)
     assert [cached(registry, [start], 0.0) for start in (1, 101, 201)] == [[0], [1], [1]]
+
+
+def test_a_snapshot_a_clearing_and_a_loss_leave_nothing_of_before():
+    for end in (
+        lambda registry: heard(registry, 1.2, sequence=7, snapshot=True, stored=[2], held=1),
+        lambda registry: heard(registry, 1.2, sequence=3, cleared=True, stored=[2], held=1),
+        lambda registry: heard(registry, 1.2, boot="2", sequence=1, snapshot=True, stored=[2], held=1),
+        lambda registry: registry.lost(A),
+    ):
+        registry, caches = described_registry()
+        heard(registry, 1.1, sequence=2, stored=[1, 2, 3], held=3)
+        assert cached(registry, [1, 2], 1.1) == [2, 0]
+        end(registry)
+        assert cached(registry, [1, 2], 1.3) == [0, 0]
+        assert caches.index.held(registry.workers[A].slot) == (1 if registry.workers[A].connected else 0)
