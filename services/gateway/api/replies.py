@@ -30,8 +30,21 @@ async def send_error(
     more: Headers | None = None,
     connection: Connection | None = None,
 ) -> None:
-    """One error reply, as of `send_body`. uvicorn reads and drops the rest of a body that was refused unread."""
+    """One error reply, as of `send_body`; the error's traceback is dropped.
+
+    uvicorn reads and drops the rest of a body that was refused unread.
+    """
     headers = [(b"x-request-id", request_id.encode()), *error_headers(problem), *(more or ())]
     if connection is not None and connection.receiving:
         connection = None
     await send_body(send, problem.http_status, error_body(problem), headers, connection)
+    _untie(problem)
+
+
+def _untie(error: BaseException | None) -> None:
+    """An error and the frames that it came through hold each other, and all that the call had, until the garbage
+    collector finds them; under overload, that is most of the collector's work.
+    """
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
