@@ -34,6 +34,7 @@ class Reason(StrEnum):
     UNIMPLEMENTED = "UNIMPLEMENTED"
     CONFLICT = "CONFLICT"
     IDEMPOTENCY_MISMATCH = "IDEMPOTENCY_MISMATCH"
+    REQUEST_QUARANTINED = "REQUEST_QUARANTINED"
     PRICE_UNKNOWN = "PRICE_UNKNOWN"
     MAX_COST_EXCEEDED = "MAX_COST_EXCEEDED"
     RATE_LIMITED = "RATE_LIMITED"
@@ -82,6 +83,7 @@ TABLE: dict[Reason, Row] = {
     Reason.UNIMPLEMENTED: Row(_S.UNIMPLEMENTED, 501, "api_error", "not_implemented"),
     Reason.CONFLICT: Row(_S.ABORTED, 409, "invalid_request_error", "conflict"),
     Reason.IDEMPOTENCY_MISMATCH: Row(_S.FAILED_PRECONDITION, 422, "invalid_request_error", "idempotency_key_reused"),
+    Reason.REQUEST_QUARANTINED: Row(_S.FAILED_PRECONDITION, 422, "invalid_request_error", "request_quarantined"),
     Reason.PRICE_UNKNOWN: Row(_S.FAILED_PRECONDITION, 403, "invalid_request_error", "price_unknown"),
     Reason.MAX_COST_EXCEEDED: Row(_S.FAILED_PRECONDITION, 400, "invalid_request_error", "max_cost_exceeded"),
     Reason.RATE_LIMITED: Row(_S.RESOURCE_EXHAUSTED, 429, "rate_limit_error", "rate_limit_exceeded"),

@@ -17,6 +17,7 @@ import pstats
 import random
 import statistics
 import time
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -27,6 +28,7 @@ from libs.clock import SystemClock
 from libs.resilience.breaker import BreakerRule
 from libs.resilience.retry_budget import RetryBudget
 from libs.rpc.replicas import ReplicatedChannel
+from services.gateway.adapters.quarantine import MemorySuspects
 from services.gateway.adapters.router import RpcRouter
 from services.gateway.adapters.workers import Channels, RpcWorkers
 from services.gateway.domain.models import Capabilities, ModelInfo
@@ -40,6 +42,7 @@ from services.gateway.usecases.chat import ChatPipeline
 from services.gateway.usecases.ledger.charge import Charges
 from services.gateway.usecases.ledger.testing import null_charges
 from services.gateway.usecases.prepare import PrepareLimits, Preparer
+from services.gateway.usecases.quarantine import Quarantine
 from services.gateway.usecases.sessions import SessionGuard, SessionLimits
 from services.gateway.usecases.waiting import WaitingRoom, WaitLimits
 
@@ -150,6 +153,7 @@ def pipeline(channel: ReadyChannel, charges: Charges | None = None) -> ChatPipel
         RunnerLimits(),
         room,
         Breakers(clock, BreakerRule()),
+        Quarantine(MemorySuspects(clock, 60.0), partial(workers.lives, timeout=0.25), clock, b"pepper"),
     )
     preparer = Preparer(parts, CacheSalts(b"pepper"), clock, PrepareLimits())
     return ChatPipeline(

@@ -17,6 +17,7 @@ from services.gateway.adapters.call_metrics import CallMetrics
 from services.gateway.adapters.keys import install_secret
 from services.gateway.adapters.ledger.assembly import LedgerParts
 from services.gateway.adapters.ledger.spend import ValkeySpend
+from services.gateway.adapters.quarantine import ValkeySuspects
 from services.gateway.adapters.records.assembly import RecordParts
 from services.gateway.adapters.sessions import ValkeyOwners
 from services.gateway.api.accounts.desk import desk_over
@@ -68,9 +69,11 @@ async def _open_pipeline(
     options = replace(pipeline_options(settings, secret), trunks=telemetry.trunks, registry=telemetry.registry)
     watching: list[Observer] = [CallMetrics(telemetry.registry), records.recorder]
     stand_ins = open_stand_ins(settings, valkey, secret, stack, app)
+    suspects = ValkeySuspects(valkey, settings.breakers.quarantine_seconds)
     return await open_pipeline(
-        stack, options, owners, money.charges, app.clock, observers=watching, stand_ins=stand_ins
-    )
+        stack, options, owners, money.charges, app.clock,
+        observers=watching, suspects=suspects, stand_ins=stand_ins,
+    )  # fmt: skip
 
 
 async def _open_rest(settings: GatewaySettings, gateway: Gateway, stack: AsyncExitStack, app: App) -> None:

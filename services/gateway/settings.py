@@ -164,6 +164,9 @@ class BreakerSettings(SettingsGroup):
     slow_factor: float = Field(default=4.0, ge=1.5, le=1000.0)
     slow_first_token_seconds: float = Field(default=1.0, ge=0.05, le=600.0)
     slow_gap_seconds: float = Field(default=0.1, ge=0.001, le=600.0)
+    # How long a request is remembered under which a worker died; one that two have died under is refused as long. Low
+    # values let it kill again sooner; high values keep out for longer what merely ran there when two machines failed.
+    quarantine_seconds: float = Field(default=120.0, ge=1.0, le=86_400.0)
 
 
 class LedgerSettings(SettingsGroup):

@@ -23,6 +23,7 @@ from services.gateway.adapters.breaker_metrics import BreakerMetrics
 from services.gateway.adapters.catalog import WatchedCatalog
 from services.gateway.adapters.outcome_reports import OutcomeReports
 from services.gateway.adapters.placements import PlacementLimits, RememberingRouter
+from services.gateway.adapters.quarantine import MemorySuspects
 from services.gateway.adapters.router import RpcRouter
 from services.gateway.adapters.sent import RpcSentCounts
 from services.gateway.adapters.tokenizer_disk import TokenizerDisk
@@ -32,6 +33,7 @@ from services.gateway.adapters.warmup import Warmth
 from services.gateway.adapters.workers import Channels, RpcWorkers
 from services.gateway.domain.salt import CacheSalts
 from services.gateway.ports import Catalog, Observer, Owners
+from services.gateway.ports.quarantine import SuspectStore
 from services.gateway.ports.sent import SentCounts
 from services.gateway.usecases.attempts import Means, RunnerLimits
 from services.gateway.usecases.breakers import Breakers
@@ -40,6 +42,7 @@ from services.gateway.usecases.chat import ChatPipeline
 from services.gateway.usecases.ledger.charge import Charges
 from services.gateway.usecases.outcomes import OutcomeLog
 from services.gateway.usecases.prepare import PrepareLimits, Preparer
+from services.gateway.usecases.quarantine import Quarantine
 from services.gateway.usecases.sessions import SessionGuard, SessionLimits
 from services.gateway.usecases.stand_ins import StandIns
 from services.gateway.usecases.waiting import WaitingRoom, WaitLimits
@@ -71,6 +74,8 @@ class PipelineOptions:
     waiting: WaitLimits = field(default_factory=WaitLimits)
     breakers: BreakerRule = field(default_factory=BreakerRule)
     watch: WatchRule = field(default_factory=WatchRule)
+    # Where no store is given that gateways share.
+    quarantine_seconds: float = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +95,7 @@ async def open_pipeline(
     *,
     observers: Sequence[Observer] = (),
     dialler: Dial | None = None,
+    suspects: SuspectStore | None = None,
     stand_ins: StandIns | None = None,
 ) -> OpenPipeline:
     """The pipeline, watching the catalog; it is closed with the stack. Returns at once: see `ready`."""
@@ -123,11 +129,14 @@ async def open_pipeline(
     breakers = Breakers(clock, options.breakers, BreakerMetrics(registry))
     lives = partial(workers.lives, timeout=options.watch.ask_seconds)
     _spawn(stack, Watchdog(breakers, lives, clock, options.watch).keep(), "watchdog")
+    store = suspects or MemorySuspects(clock, options.quarantine_seconds)
+    quarantine = Quarantine(store, lives, clock, options.secret)
+    _spawn(stack, quarantine.keep(), "quarantine")
     services = Services(
         catalog=catalog,
         guard=SessionGuard(owners, clock, options.sessions),
         preparer=Preparer(encoders, CacheSalts(options.secret), clock, options.prepare),
-        means=Means(router, workers, RetryBudget(clock.monotonic), options.runner, room, breakers),
+        means=Means(router, workers, RetryBudget(clock.monotonic), options.runner, room, breakers, quarantine),
         charges=charges,
         clock=clock,
         margin_seconds=options.margin_seconds,

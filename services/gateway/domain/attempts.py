@@ -90,11 +90,13 @@ class PastAttempt:
 class Attempts:
     """The history of a request's attempts and the verdict on it."""
 
-    __slots__ = ("_caps", "ended")
+    __slots__ = ("_caps", "ended", "prior_deaths")
 
     def __init__(self, caps: Caps) -> None:
         self._caps = caps
         self.ended: list[PastAttempt] = []
+        # Workers that have died under the same request in earlier calls.
+        self.prior_deaths = 0
 
     def add(self, attempt: PastAttempt) -> None:
         """Records how the attempt in progress ended."""
@@ -136,7 +138,7 @@ class Attempts:
         losses = self.losses
         if len(losses) > self._caps.evacuations_max:
             return Verdict.STOP
-        if len(losses) == 1 or any(loss.outcome in HARMLESS for loss in losses):
+        if len(losses) + self.prior_deaths == 1 or any(loss.outcome in HARMLESS for loss in losses):
             return Verdict.GO_ON
         return Verdict.PROBE if self.unknown() else Verdict.STOP
 

@@ -21,6 +21,7 @@ from services.gateway.ports import Metadata, Router, Workers
 from services.gateway.usecases.breakers import Breakers
 from services.gateway.usecases.candidates import Candidates
 from services.gateway.usecases.deadline import Deadline
+from services.gateway.usecases.quarantine import Quarantine
 from services.gateway.usecases.taken_up import TakenUp
 from services.gateway.usecases.waiting import QueuedCall, Ticket, WaitingRoom
 
@@ -47,6 +48,7 @@ class Means:
     limits: RunnerLimits
     room: WaitingRoom
     breakers: Breakers
+    quarantine: Quarantine
 
 
 class Run:
@@ -54,8 +56,8 @@ class Run:
 
     __slots__ = (
         "_allowance", "_candidates", "_deadline", "_flight", "_last", "_means", "_metadata", "_opened_at",
-        "_priority", "_query", "_ticket", "attempts", "candidate", "delivered", "epoch", "first_token_ms", "impatient",
-        "predicted", "queued_seconds", "resumes", "sent", "stale", "work",
+        "_priority", "_query", "_suspicion_known", "_ticket", "attempts", "candidate", "delivered", "epoch",
+        "first_token_ms", "impatient", "predicted", "queued_seconds", "resumes", "sent", "stale", "work",
     )  # fmt: skip
 
     def __init__(self, means: Means, *, deadline: Deadline, metadata: Metadata, priority: int = 0) -> None:
@@ -84,6 +86,8 @@ class Run:
         self.candidate: Candidate | None = None
         # The attempt in progress; None = there is none.
         self._flight: Flight | None = None
+        # Whether earlier calls with the same request have cost workers was looked up.
+        self._suspicion_known = False
         self.epoch = -1
         # The attempt in progress: its opening (`Clock.monotonic`), and how long its first delta took; None = none yet.
         self._opened_at = 0.0
@@ -135,6 +139,9 @@ class Run:
 
     async def start(self) -> Stream[GenerateResponse]:
         """Opens the next attempt. Raises PlatformError when there is nowhere to go (see Candidates.next)."""
+        if not self._suspicion_known:
+            self.attempts.prior_deaths = self._means.quarantine.deaths(self.work.request)
+            self._suspicion_known = True
         if self._ticket is None or self._ticket.model != self._query.model:
             await self._enter()
         flight = await self._next()
@@ -179,8 +186,12 @@ class Run:
     def over(self) -> None:
         """The attempt in progress has ended, well or because its caller has gone. A repeat does nothing."""
         flight, self._flight = self._flight, None
-        if flight is not None:
-            self._means.breakers.ended(flight, whole=self.delivered.cut or not self.delivered.unfinished)
+        if flight is None:
+            return
+        whole = self.delivered.cut or not self.delivered.unfinished
+        self._means.breakers.ended(flight, whole=whole)
+        if whole and (self.attempts.prior_deaths or self.attempts.losses):
+            self._means.quarantine.answered(self.work.request)
 
     def _attempt(self) -> Attempt:
         work, sampling = self.work, self.work.request.sampling
@@ -254,7 +265,10 @@ class Run:
         candidate = self.candidate
         if candidate is not None:
             where = candidate.worker, candidate.address, candidate.boot_id
-            self.attempts.add(PastAttempt(*where, outcome, reason, self.first_token_ms, self._query.model))
+            past = PastAttempt(*where, outcome, reason, self.first_token_ms, self._query.model)
+            self.attempts.add(past)
+            if outcome in (Outcome.LOST, Outcome.DEATH):
+                self._means.quarantine.lost(self.work.request, past)
         if outcome is not Outcome.FINAL:
             self._candidates.failed()
 

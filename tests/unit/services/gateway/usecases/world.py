@@ -277,9 +277,10 @@ class Seen:
 class World:
     """`async with World([Worker("a")]) as world: await world.answer()`."""
 
-    def __init__(self, workers, tmp_path, *, warm=False, ledger=None, stand_ins=None, **options):
+    def __init__(self, workers, tmp_path, *, warm=False, ledger=None, stand_ins=None, suspects=None, **options):
         # Made of the clock; None = no answer stands in.
         self.stand_ins = stand_ins
+        self.suspects = suspects
         self.clock = FakeClock()
         self.workers = {worker.name: worker for worker in workers}
         self.router = Router(list(workers))
@@ -305,7 +306,7 @@ class World:
         stand_ins = self.stand_ins and self.stand_ins(self.clock)
         opened = await open_pipeline(
             self._stack, self.options, self.owners, self.charges, self.clock, observers=[self.seen],
-            dialler=self._dial, stand_ins=stand_ins,
+            dialler=self._dial, stand_ins=stand_ins, suspects=self.suspects,
         )  # fmt: skip
         self.pipeline = opened.chat
         self.breakers = opened.chat._services.means.breakers
