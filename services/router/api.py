@@ -105,11 +105,13 @@ class RouterApi:
 
         responder.on_cancel(leave)
         sent: router.WatchModelsResponse | None = None
-        with self._fleet.listening(news.set):
+        seen = self._choice.generation
+        with self._fleet.listening(news.set), self._choice.listening(news.set):
             while not gone:
                 catalog = self._choice.models(self._fleet.catalog)
-                if catalog != sent:
+                # A new split does not show in the catalog, but gateways ask again after one.
+                if catalog != sent or self._choice.generation != seen:
                     responder.send(catalog)
-                    sent = catalog
+                    sent, seen = catalog, self._choice.generation
                 await news.wait()
                 news.clear()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
 from headrace.router.v1 import router_pb2 as router
 
 from libs.rpc.api import CallInfo, Handler
@@ -47,6 +50,15 @@ class ChoiceApi:
         """Orders models when no store is needed, which spares a task per call; None = ask `choose`."""
         found = self._choosing.at_once(convert.choose_query(request))
         return None if found is None else convert.choose_response(found)
+
+    @property
+    def generation(self) -> int:
+        """Goes up when splits change: what gateways remember of earlier choices is then old, as with a catalog."""
+        return self._desk.generation
+
+    def listening(self, listener: Callable[[], None]) -> AbstractContextManager[None]:
+        """Calls `listener` after such a change, until the block ends."""
+        return self._desk.listening(listener)
 
     def models(self, catalog: Catalog) -> router.WatchModelsResponse:
         """The catalog with the names that are routed."""

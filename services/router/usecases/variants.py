@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -61,6 +62,9 @@ class VariantDesk:
         self._observer = observer
         self._clock = clock
         self._random = random
+        self._listeners: set[Callable[[], None]] = set()
+        # Goes up with every change that this replica adopts.
+        self.generation = 0
         self._faded_at = clock.monotonic()
         self._seen = {(pool, each.name): _Seen() for pool, split in base.items() for each in split.variants}
 
@@ -91,6 +95,15 @@ class VariantDesk:
         for pool, split in list(self.splits.items()):
             for name, why in self._worse(split):
                 await self._stop(pool, name, why)
+
+    @contextmanager
+    def listening(self, listener: Callable[[], None]) -> Iterator[None]:
+        """Calls `listener` after every adopted change, until the block ends. It must not raise."""
+        self._listeners.add(listener)
+        try:
+            yield
+        finally:
+            self._listeners.discard(listener)
 
     async def set_weights(self, pool: str, weights: Mapping[str, int]) -> Split:
         """Changes weights for all replicas; those left out keep theirs.
@@ -133,6 +146,10 @@ class VariantDesk:
             if old is not None and old.stopped and not each.stopped:
                 self._seen[pool, each.name].trial = None
         self.splits[pool] = stored
+        if stored.variants != before.variants:
+            self.generation += 1
+            for listener in list(self._listeners):
+                listener()
 
     def _fade(self) -> None:
         now = self._clock.monotonic()

@@ -119,6 +119,20 @@ def test_operators_see_variants_and_change_their_weights():
     run(scenario())
 
 
+def test_watchers_hear_of_new_weights_so_that_gateways_ask_again():
+    async def scenario():
+        async with opened(variants=VARIANTS) as (channel, made, _):
+            stream = channel.stream(WATCH_MODELS, router.WatchModelsRequest(), timeout=100)
+            first = await anext(stream)
+            await made.variants.set_weights("chat", {"canary": 5})
+            assert await anext(stream) == first
+            stream.cancel()
+            await asyncio.sleep(0.01)
+            assert not made.variants._listeners
+
+    run(scenario())
+
+
 @pytest.mark.parametrize("identity", ["gateway", "inference"])
 def test_services_change_no_weights(identity):
     async def scenario():
