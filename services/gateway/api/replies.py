@@ -45,6 +45,6 @@ def _untie(error: BaseException | None) -> None:
     """An error and the frames that it came through hold each other, and all that the call had, until the garbage
     collector finds them; under overload, that is most of the collector's work.
     """
-    while error is not None:
+    while error is not None and error.__traceback__ is not None:  # one that was raised from itself is its own cause
         error.__traceback__ = None
         error = error.__cause__ or error.__context__
