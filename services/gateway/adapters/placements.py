@@ -7,12 +7,14 @@ router itself learns no sooner than its next look at the store; hence the time l
 
 from __future__ import annotations
 
+import random
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from libs.clock import Clock
+from libs.resilience.jitter import shortened
 from libs.telemetry.metrics import Registry
 from services.gateway.adapters.remembered_choices import RememberedChoices
 from services.gateway.domain.choose import Choices, ChooseQuery
@@ -25,7 +27,10 @@ _Key = tuple[str, str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class PlacementLimits:
-    """`keep_seconds` after the router's word a plan is asked for again (0 = always); `sessions_max` are kept."""
+    """`keep_seconds` after the router's word, or up to a quarter less, a plan is asked for again (0 = always).
+
+    `sessions_max` are kept.
+    """
 
     keep_seconds: float = 30.0
     sessions_max: int = 100_000
@@ -53,13 +58,19 @@ class RememberingRouter:
         clock: Clock,
         limits: PlacementLimits,
         registry: Registry,
+        *,
+        uniform: Callable[[], float] = random.random,
     ) -> None:
+        """`uniform` gives numbers from 0 to 1, for the jitter."""
+        self._uniform = uniform
         self._router = router
         self._version = catalog_version
         self._clock = clock
         self._limits = limits
         self._kept: OrderedDict[_Key, _Kept] = OrderedDict()
-        self._choices = RememberedChoices(catalog_version, clock, limits.keep_seconds, limits.sessions_max)
+        self._choices = RememberedChoices(
+            catalog_version, clock, limits.keep_seconds, limits.sessions_max, uniform=uniform
+        )
         self._placements = registry.counter(
             "headrace_gateway_placements_total",
             "Plans that calls started with, by where they came from.",
@@ -91,7 +102,8 @@ class RememberingRouter:
         if query.session and not query.exclude_workers and _settled(plan):
             # What it says of caches holds for this call alone: the next one's are another's.
             kept_plan = replace(plan, predicted=False)
-            self._keep(key, _Kept(kept_plan, version, self._clock.monotonic() + self._limits.keep_seconds))
+            until = self._clock.monotonic() + shortened(self._limits.keep_seconds, self._uniform)
+            self._keep(key, _Kept(kept_plan, version, until))
         return plan
 
     def forget(self, query: PlaceQuery) -> None:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from libs.clock import Clock
+from libs.resilience.jitter import shortened
 from services.gateway.domain.choose import Choices, ChooseQuery
 from services.gateway.domain.route import Choice
 
@@ -33,8 +34,16 @@ class RememberedChoices:
     """Of the last `sessions_max` sessions, each for `keep_seconds` at most (0 = none)."""
 
     def __init__(
-        self, catalog_version: Callable[[], int], clock: Clock, keep_seconds: float, sessions_max: int
+        self,
+        catalog_version: Callable[[], int],
+        clock: Clock,
+        keep_seconds: float,
+        sessions_max: int,
+        *,
+        uniform: Callable[[], float],
     ) -> None:
+        """`uniform` gives numbers from 0 to 1: lifetimes are cut by up to a quarter, so that a herd's end apart."""
+        self._uniform = uniform
         self._version, self._clock = catalog_version, clock
         self._keep_seconds, self._sessions_max = keep_seconds, sessions_max
         self._kept: OrderedDict[tuple[str, str], _Kept] = OrderedDict()
@@ -55,7 +64,8 @@ class RememberedChoices:
             return
         sticky = replace(choices, choices=tuple([_sticky(choice) for choice in choices.choices]))
         key = (query.tenant, query.session)
-        self._kept[key] = _Kept(_asked(query), sticky, catalog, self._clock.monotonic() + self._keep_seconds)
+        until = self._clock.monotonic() + shortened(self._keep_seconds, self._uniform)
+        self._kept[key] = _Kept(_asked(query), sticky, catalog, until)
         self._kept.move_to_end(key)
         if len(self._kept) > self._sessions_max:
             self._kept.popitem(last=False)

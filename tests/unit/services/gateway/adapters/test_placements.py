@@ -39,7 +39,9 @@ class Scene:
     def __init__(self, router, **limits):
         self.router, self.clock, self.version, self.registry = router, FakeClock(), 1, Registry()
         limits = PlacementLimits(**limits)
-        self.remembering = RememberingRouter(router, lambda: self.version, self.clock, limits, self.registry)
+        self.remembering = RememberingRouter(
+            router, lambda: self.version, self.clock, limits, self.registry, uniform=lambda: 0.0
+        )
 
     async def place(self, **changes):
         plan = await self.remembering.place(replace(QUERY, **changes), timeout=1.0, metadata={})
