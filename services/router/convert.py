@@ -8,7 +8,7 @@ from headrace.router.v1 import router_pb2 as router
 from libs.block_hash import unpacked
 from services.router.domain.catalog import Catalog, Entry
 from services.router.domain.outcomes import Outcomes
-from services.router.domain.plan import PlaceReason
+from services.router.domain.plan import Place
 from services.router.domain.worker import Description, StateMessage, Worker
 from services.router.usecases.placing import Placed, PlaceQuery
 
@@ -76,14 +76,15 @@ def place_response(placed: Placed) -> router.PlaceResponse:
     """What Place answers."""
     places, version, uncertain, predicted = placed
     return router.PlaceResponse(
-        candidates=[_candidate(*place) for place in places],
+        candidates=[_candidate(place) for place in places],
         binding_version=version,
         binding_uncertain=uncertain,
         predicted=predicted,
     )
 
 
-def _candidate(worker: Worker, reason: PlaceReason, cached_tokens: int, cost: float) -> router.Candidate:
+def _candidate(place: Place) -> router.Candidate:
+    worker, reason, cached_tokens, cost, _ = place
     said = worker.description
     assert said is not None  # noqa: S101 -- pools hold described workers
     return router.Candidate(

@@ -69,21 +69,21 @@ class Caches:
         self.expected.forget(worker.slot)
         worker.backlog.clear()
 
-    def sent(self, worker: Worker, blocks: Hashes, now: float) -> None:
-        """A prompt goes to this worker."""
+    def sent(self, worker: Worker, blocks: Hashes, now: float, held: int = 0) -> None:
+        """A prompt goes to this worker, which has said that it holds the first `held` blocks."""
         if worker.kv_events:
-            self.expected.send(worker.slot, blocks, now)
+            self.expected.send(worker.slot, blocks, now, held)
         elif worker.blocks_max:
             self.expected.assume(worker.slot, blocks, worker.blocks_max)
 
-    def cached(self, blocks: Hashes, workers: Sequence[Worker], now: float) -> list[int]:
-        """Blocks from the start of a prompt that each of `workers` has or is about to have."""
+    def cached(self, blocks: Hashes, workers: Sequence[Worker], now: float) -> tuple[list[int], list[int]]:
+        """Blocks from the start of a prompt that each of `workers` says it has, and that it has or is about to have."""
         slots = [worker.slot for worker in workers]
         held = self.index.runs(blocks).of(slots)
-        expected = self.expected.runs(blocks, now, dict(zip(slots, held, strict=True)))
+        expected = self.expected.runs(blocks, now)
         if not expected:
-            return held
-        return [expected.get(slot, run) for run, slot in zip(held, slots, strict=True)]
+            return held, held
+        return held, [max(run, expected.get(slot, 0)) for run, slot in zip(held, slots, strict=True)]
 
     def _may_resync(self, worker: Worker, now: float) -> bool:
         if now - worker.resynced_at < self._rule.resync_seconds:

@@ -6,14 +6,14 @@ stay until as many blocks came after them as the cache holds, oldest first, whic
 
 A prompt is kept as it came, one array, and found by a few of its hashes: those at positions that grow by half. Equal
 hashes mean equal prefixes, so whoever shares the hash at a position shares all before it, and the run beyond the last
-shared position is compared with the latest prompt that has it. Placing costs some 25 dict entries, not one a block.
+shared position is compared with the latest prompt that has it. Placing costs 25 dict entries at most, not one a block.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -22,8 +22,6 @@ import numpy as np
 from libs.block_hash import Hashes
 
 _LONGEST = 1 << 20
-_NOTHING: Mapping[int, int] = {}
-_NOBODY: Mapping[int, _Prompt] = {}
 
 
 def _marks() -> list[int]:
@@ -73,25 +71,24 @@ class Expected:
     @contextmanager
     def promised(self, slot: int, hashes: Hashes, now: float) -> Iterator[None]:
         """As `send`, until the block ends: the prompt will go there if nothing comes between."""
-        prompt = self.send(slot, hashes, now)
+        prompt = _Prompt(slot, hashes, _marked(hashes), 0, now)
+        for mark in prompt.marks:  # over those of prompts that were sent it must not stand: it ends before them
+            self._by_mark.setdefault(mark, {}).setdefault(slot, prompt)
         try:
             yield
         finally:
-            if prompt is not None and self._brief.pop(id(prompt), None) is not None:
-                self._brief_blocks -= prompt.blocks
-                self._leave(prompt)
+            self._leave(prompt)
 
-    def send(self, slot: int, hashes: Hashes, now: float) -> _Prompt | None:
-        """The worker will have these blocks soon, and say so."""
-        if not len(hashes):
-            return None
-        prompt = _Prompt(slot, hashes, _marked(hashes), len(hashes), now + self._rule.life_seconds)
+    def send(self, slot: int, hashes: Hashes, now: float, held: int = 0) -> None:
+        """The worker will have these blocks soon, and say so. It has the first `held` of them already."""
+        if len(hashes) <= held:
+            return
+        prompt = _Prompt(slot, hashes, _marked(hashes, held), len(hashes), now + self._rule.life_seconds)
         self._enter(prompt)
         self._brief[id(prompt)] = prompt
         self._brief_blocks += prompt.blocks
         while self._brief_blocks > self._rule.blocks_max:
             self._end_oldest_brief()
-        return prompt
 
     def assume(self, slot: int, hashes: Hashes, capacity: int) -> None:
         """The worker has these blocks, and never says so; its cache holds `capacity` blocks."""
@@ -113,21 +110,17 @@ class Expected:
         while self._kept_blocks[slot] > capacity and len(kept) > 1:
             self._end_oldest_kept(slot)
 
-    def runs(self, hashes: Hashes, now: float, held: Mapping[int, int] = _NOTHING) -> dict[int, int]:
+    def runs(self, hashes: Hashes, now: float) -> dict[int, int]:
         """Blocks from the start of this non-empty prompt that workers are expected to have; none = left out.
 
-        At least so many: where prompts part between two marks, the latest one is compared with. Whoever is expected to
-        have no more than it is known to have (`held`) is left out too.
+        At least so many: where prompts part between two marks, the latest one is compared with.
         """
         while self._brief and next(iter(self._brief.values())).until <= now:
             self._end_oldest_brief()
-        if int(hashes[0]) not in self._by_mark:
+        if not self._by_mark:
             return {}
-        return {
-            slot: _shared(hashes, prompt.hashes, index)
-            for slot, (index, prompt) in self._deepest(_marked(hashes)).items()
-            if _goes_on(hashes, prompt.hashes, held.get(slot, 0))
-        }
+        found = self._deepest(_marked(hashes))
+        return {slot: _shared(hashes, prompt.hashes, index) for slot, (index, prompt) in found.items()}
 
     def forget(self, slot: int) -> None:
         """Nothing is expected of this worker any more."""
@@ -142,14 +135,10 @@ class Expected:
 
     def _deepest(self, marks: list[int]) -> dict[int, tuple[int, _Prompt]]:
         """The last of these marks that each worker has, and its latest prompt there."""
-        # Whoever has a mark has all marks before it: from the end on, the first that is found is the last.
         by_mark, found = self._by_mark, dict[int, tuple[int, _Prompt]]()
-        everybody = len(by_mark.get(marks[0], ()))
-        for index in range(len(marks) - 1, -1, -1):
-            if len(found) == everybody:
-                break
-            for slot, prompt in by_mark.get(marks[index], _NOBODY).items():
-                if slot not in found:
+        for index, mark in enumerate(marks):
+            if mark in by_mark:
+                for slot, prompt in by_mark[mark].items():
                     found[slot] = (index, prompt)
         return found
 
@@ -188,9 +177,10 @@ class Expected:
             self._kept_blocks[slot] += owed
 
 
-def _marked(hashes: Hashes) -> list[int]:
-    count = bisect_right(_MARKS, len(hashes))
-    marks: list[int] = hashes.take(_MARK_ROWS[:count]).tolist()
+def _marked(hashes: Hashes, held: int = 0) -> list[int]:
+    """Hashes at the marks, those of the first `held` blocks left out."""
+    rows = _MARK_ROWS[bisect_right(_MARKS, held) : bisect_right(_MARKS, len(hashes))]
+    marks: list[int] = hashes.take(rows).tolist()
     return marks
 
 
@@ -201,8 +191,3 @@ def _shared(one: Hashes, other: Hashes, index: int) -> int:
     if start == end or one[end - 1] == other[end - 1]:
         return end
     return start + int((one[start:end] != other[start:end]).argmax())
-
-
-def _goes_on(one: Hashes, other: Hashes, held: int) -> bool:
-    """Whether two prompts share more than `held` blocks: equal hashes mean equal blocks before."""
-    return held < len(one) and held < len(other) and bool(one[held] == other[held])

@@ -56,7 +56,7 @@ class Placement:
 
     def choose(self, wanted: Wanted, workers: Sequence[Worker]) -> list[Place]:
         """The plan over non-empty `workers`, best first."""
-        cached = self.cached_tokens(wanted, workers)
+        held, cached = self.look(wanted, workers)
         shared = min(cached)
         costs = self.costs(Question(wanted, workers, cached, shared))
         order = sorted(range(len(workers)), key=costs.__getitem__)
@@ -68,17 +68,22 @@ class Placement:
         order.remove(first)
         spares = order[: self._rule.places_max - 1]
         return [
-            Place(workers[first], reason, cached[first], costs[first]),
+            Place(workers[first], reason, cached[first], costs[first], held[first]),
             *[Place(workers[index], PlaceReason.SPARE, cached[index], costs[index]) for index in spares],
         ]
 
-    def cached_tokens(self, wanted: Wanted, workers: Sequence[Worker]) -> list[int]:
-        """Tokens of the prompt that each worker has or is about to have. The last token is always computed."""
+    def look(self, wanted: Wanted, workers: Sequence[Worker]) -> tuple[list[int], list[int]]:
+        """Blocks of the prompt that each worker says it has, and tokens that it has or is about to have.
+
+        The last token is always computed.
+        """
         if not len(wanted.blocks):
-            return [0] * len(workers)
+            nothing = [0] * len(workers)
+            return nothing, nothing
         size = workers[0].block_tokens
         most = (wanted.tokens - 1) // size if size else 0
-        return [min(run, most) * size for run in self.caches.cached(wanted.blocks, workers, wanted.now)]
+        held, runs = self.caches.cached(wanted.blocks, workers, wanted.now)
+        return held, [min(most, run) * size for run in runs]
 
     def costs(self, question: Question) -> list[float]:
         """Tokens of work ahead of the prompt's first token, for each worker."""
@@ -88,14 +93,16 @@ class Placement:
                 costs = list(map(add, costs, scores))
         return costs
 
-    def placed(self, wanted: Wanted, worker: Worker, cached: int) -> None:
-        """The prompt goes to this worker: its work and its blocks count from here on."""
+    def placed(self, wanted: Wanted, place: Place) -> None:
+        """The prompt goes to this place: its work and its blocks count from here on."""
+        worker, cached = place.worker, place.cached_tokens
         left = max(0, wanted.tokens - cached)
         worker.placed(wanted.now, left)
         if len(wanted.blocks):
             if worker.kv_events and worker.block_tokens:
                 worker.backlog.send(wanted.blocks[cached // worker.block_tokens :], left, wanted.now)
-            self.caches.sent(worker, wanted.blocks, wanted.now)
+            self.caches.sent(worker, wanted.blocks, wanted.now, place.held)
+        worker.weigh(wanted.now)
 
     def _first(
         self, wanted: Wanted, workers: Sequence[Worker], costs: list[float], order: list[int]

@@ -29,12 +29,16 @@ class PlaceReason(StrEnum):
 
 
 class Place(NamedTuple):
-    """One place of the plan. `cost` in tokens of work ahead of the first token; 0 = not weighed."""
+    """One place of the plan. `cost` in tokens of work ahead of the first token; 0 = not weighed.
+
+    `held`: blocks from the prompt's start that the worker has by its own word; `cached_tokens` has those expected too.
+    """
 
     worker: Worker
     reason: PlaceReason
     cached_tokens: int = 0
     cost: float = 0.0
+    held: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,7 @@ class Registry:
         worker.waiting, worker.kv_use = message.waiting, message.kv_use
         worker.forget_placed(now)
         whole = self.caches.heard(worker, message, now)
+        worker.weigh(now)
         self._note_change(worker)
         if worker.boot_id != message.boot_id:
             return Verdict.DESCRIBE
@@ -75,6 +76,7 @@ class Registry:
         worker.told = worker.waiting = 0
         worker.recent.clear()
         self.caches.lost(worker)
+        worker.tokens_ahead = 0.0
         self._note_change(worker)
 
     def sweep(self, now: float) -> None:

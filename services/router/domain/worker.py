@@ -92,7 +92,9 @@ class Worker:
     kv_use: float = 0.0
     recent: deque[tuple[float, float]] = field(default_factory=deque)
     recent_tokens: float = 0.0
-    # Of calls placed here: mean of uncached tokens, and their sum, which fades (`work_at`).
+    # Prompt tokens that it computes before those of a call that came now.
+    tokens_ahead: float = 0.0
+    # Of calls placed here: mean of uncached tokens, and their sum, which fades (as of `work_at`).
     tokens_mean: float = 0.0
     work: float = 0.0
     work_at: float = 0.0
@@ -141,8 +143,7 @@ class Worker:
         self.recent_tokens += tokens
         if tokens:
             self.tokens_mean += ((tokens - self.tokens_mean) * _MEAN_SHARE) if self.tokens_mean else tokens
-            self.work = self.work_now(now) + tokens
-            self.work_at = now
+            self.work += tokens
 
     def forget_placed(self, now: float) -> None:
         """Drops the placements that a message read at `now` must include."""
@@ -150,20 +151,20 @@ class Worker:
         while recent and recent[0][0] < now - IN_TRANSIT_SECONDS:
             self.recent_tokens -= recent.popleft()[1]
 
-    def work_now(self, now: float) -> float:
-        """Uncached tokens sent there lately."""
-        return self.work * exp((self.work_at - now) / WORK_SECONDS) if self.work else 0.0
+    def weigh(self, now: float) -> None:
+        """Sums up `work` and `tokens_ahead`, after a message and after a call was sent: each is asked about more often.
 
-    def tokens_ahead(self, now: float) -> float:
-        """Prompt tokens that it computes before those of a call that came now.
-
-        Two views, each of which misses something: calls told as waiting, at the mean of a call, and those sent since;
-        and what this router has sent and was not told as computed, the prompt that is being computed included.
+        `tokens_ahead` has two views, each of which misses something: calls told as waiting, at the mean of a call, and
+        those sent since; and what this router has sent and was not told as computed, the prompt that is being computed
+        included.
         """
+        if self.work:
+            self.work *= exp((self.work_at - now) / WORK_SECONDS)
+        self.work_at = now
         queued = self.waiting * self.tokens_mean if self.waiting else 0.0
         if self.recent:
             queued += self.recent_tokens
-        return max(queued, self.backlog.tokens(now))
+        self.tokens_ahead = max(queued, self.backlog.tokens(now))
 
     @property
     def state(self) -> WorkerState:

@@ -134,8 +134,11 @@ class Placing:
             plan = [place for place in plan if place.worker.name not in query.excluded]
         if not len(query.blocks):
             return plan
-        cached = self._placement.cached_tokens(_wanted(query, now), [place.worker for place in plan])
-        return [Place(place.worker, place.reason, tokens) for place, tokens in zip(plan, cached, strict=True)]
+        runs, cached = self._placement.look(_wanted(query, now), [place.worker for place in plan])
+        return [
+            Place(place.worker, place.reason, tokens, held=run)
+            for place, tokens, run in zip(plan, cached, runs, strict=True)
+        ]
 
     def _new_plan(self, pool: Pool, query: PlaceQuery, now: float, *, by_hash: bool = False) -> list[Place]:
         """By score. By hash, when nothing is known of the prompt, and when replicas must agree without the store."""
@@ -163,7 +166,7 @@ class Placing:
         first = places[0]
         blocks = query.blocks
         if len(blocks):
-            self._placement.placed(_wanted(query, now), first.worker, first.cached_tokens)
+            self._placement.placed(_wanted(query, now), first)
         else:
             first.worker.placed(now, query.tokens)
         self._observer.placed(first.reason)

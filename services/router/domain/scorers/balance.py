@@ -18,5 +18,5 @@ class Balance:
 
     def __call__(self, question: Question) -> Sequence[float]:
         """Tokens to hold against each worker."""
-        now, share = question.wanted.now, self.share
-        return [share * worker.work_now(now) for worker in question.workers]
+        share = self.share
+        return [share * worker.work for worker in question.workers]

@@ -27,12 +27,12 @@ class Queue:
 
     def __call__(self, question: Question) -> Sequence[float]:
         """Tokens that wait ahead, weighed."""
-        workers, now = question.workers, question.wanted.now
+        workers = question.workers
         loads = [worker.load for worker in workers]
         if not any(loads):
             return ()
         share, each = self.share, self.running_tokens
-        ahead = [share * (worker.tokens_ahead(now) + each * load) for worker, load in zip(workers, loads, strict=True)]
+        ahead = [share * (worker.tokens_ahead + each * load) for worker, load in zip(workers, loads, strict=True)]
         most = max(loads)
         if most > _LOAD_FREE and most >= (limit := max(_LOAD_FREE, bound(loads, self.load_factor))):
             for index, load in enumerate(loads):

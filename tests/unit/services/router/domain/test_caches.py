@@ -179,7 +179,7 @@ def test_drift_asks_once():
 
 
 def cached(registry, chain, now):
-    return registry.caches.cached(np.array(chain, np.uint64), list(registry.workers.values()), now)
+    return registry.caches.cached(np.array(chain, np.uint64), list(registry.workers.values()), now)[1]
 
 
 def test_what_was_sent_is_expected_until_it_is_said_or_its_time_is_over():

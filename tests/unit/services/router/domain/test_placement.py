@@ -44,7 +44,7 @@ class Pool:
     def place(self, chain, **wanted):
         plan = self.choose(chain, **wanted)
         first, now = plan[0], wanted.get("now", 1.0)
-        self.placement.placed(Wanted(len(chain) * TOKENS + 5, now, blocks(*chain)), first.worker, first.cached_tokens)
+        self.placement.placed(Wanted(len(chain) * TOKENS + 5, now, blocks(*chain)), first)
         return first.worker.name
 
 
@@ -142,8 +142,10 @@ def test_work_of_the_last_minutes_spreads_new_prompts_when_no_queue_shows():
 def test_old_work_is_forgotten():
     pool = Pool(2)
     pool.workers[0].placed(0.0, 1e6)
-    pool.say(0, now=1.0)
-    costs = [{p.worker.name: p.cost for p in pool.choose([1], now=now)}["w0"] for now in (1.0, 121.0, 5000.0)]
+    costs = []
+    for now in (1.0, 121.0, 5000.0):
+        pool.say(0, now=now)
+        costs.append({p.worker.name: p.cost for p in pool.choose([1], now=now)}["w0"])
     assert costs[0] > 1.9 * costs[1] > 10 * costs[2]
 
 
@@ -165,6 +167,7 @@ def test_sub_agents_go_to_their_roots_worker_unless_the_queue_costs_more():
     plan = pool.choose(range(1, 101), root="w2", key="k")
     assert (plan[0].worker.name, plan[0].reason) == ("w2", "tree")
     pool.workers[2].placed(0.9, 5000.0)
+    pool.workers[2].weigh(0.9)
     assert pool.choose(range(1, 101), root="w2", key="k")[0].worker.name != "w2"
 
 

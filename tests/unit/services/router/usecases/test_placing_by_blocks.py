@@ -201,7 +201,7 @@ def test_a_prompt_that_the_store_sends_elsewhere_is_not_expected_where_it_was_wa
         replica.stored(1, range(1, 50))
         store.stored[SessionKey("t", "s")] = Binding("w2", 4)
         assert (await replica.ask(range(1, 100), "s")).places[0].worker.name == "w2"
-        cached = replica.registry.caches.cached(blocks(range(1, 100)), list(replica.fleet.workers), 0.0)
+        cached = replica.registry.caches.cached(blocks(range(1, 100)), list(replica.fleet.workers), 0.0)[1]
         assert cached == [0, 49, 99]
 
     run(scenario())
