@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from cli.errors import CliError
@@ -15,17 +16,18 @@ _SHAPE = 'a line is {"prompt": "…"}, a record with its texts, or {"messages": 
 
 @contextmanager
 def opened(path: str) -> Iterator[Iterable[bytes]]:
-    """Lines of a file, or of standard input for "-"; raises CliError when it cannot be read."""
+    """Lines of a file, or of standard input for "-"; raises CliError when it cannot be opened."""
     if path == "-":
         yield sys.stdin.buffer
         return
     try:
-        with open(path, "rb") as file:  # noqa: PTH123 -- as given, for the message
-            yield file
+        file = Path(path).open("rb")  # noqa: SIM115 -- closed below: errors of the body are not those of opening
     except OSError as problem:
         raise CliError(
             f"{path} cannot be read: {problem.strerror}", "name a file, or - for standard input", 2
         ) from problem
+    with file:
+        yield file
 
 
 def prompts(lines: Iterable[bytes], name: str) -> Iterator[str]:

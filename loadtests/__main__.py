@@ -36,6 +36,7 @@ ITEMS = (
     Item("ledger_cost", ("--rounds", "3", "--seconds", "3"), needs_cargo=True),
     Item("store_stopped", ("--rounds", "2")),
     Item("store_client", ("--rounds", "3"), needs_model=False),
+    Item("classifier.run", ("--repeats", "4", "--samples", "500"), needs_model=False),
 )
 
 

@@ -18,6 +18,7 @@ from cli.traffic import opened, prompts
 from cli.view.table import show_facts
 from services.router.domain.classifier import Classifier, TurnFacts
 from services.router.domain.classifier.model import BadModelError
+from services.router.policy_settings import ThresholdSettings
 
 router = typer.Typer(help="The router: score, calibrate, variants.", no_args_is_help=True)
 router.add_typer(variants, name="variants")
@@ -74,13 +75,19 @@ def load_classifier(path: Path | None) -> Classifier:
 
 def _document(found: Calibration) -> dict[str, Any]:
     return {
-        "thresholds": {"large": found.threshold},
+        "thresholds": _thresholds(found),
         "strong_share": {"wanted": found.wanted, "achieved": found.achieved},
         "turns": found.turns,
         "unsure": found.unsure,
         "scores": found.quantiles,
         "note": found.note or None,
     }
+
+
+def _thresholds(found: Calibration) -> dict[str, float]:
+    """As the router's settings take them: frontier is never below large."""
+    usual = ThresholdSettings().frontier
+    return {"large": found.threshold} | ({"frontier": found.threshold} if found.threshold > usual else {})
 
 
 def _show(found: Calibration) -> None:
@@ -94,4 +101,6 @@ def _show(found: Calibration) -> None:
         }
     )
     typer.echo("\nin headrace.yaml (or the router's own settings, without the first two lines):\n")
-    typer.echo(f"services:\n  router:\n    thresholds:\n      large: {found.threshold}")
+    typer.echo("services:\n  router:\n    thresholds:")
+    for name, value in _thresholds(found).items():
+        typer.echo(f"      {name}: {value}")

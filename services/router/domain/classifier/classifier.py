@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import chain
 from math import exp
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -11,7 +13,7 @@ import numpy as np
 from services.router.domain.classifier.adjust import adjustments, bounded
 from services.router.domain.classifier.facts import Judgement, TurnFacts
 from services.router.domain.classifier.form import FORM, measure
-from services.router.domain.classifier.model import BUNDLED, CHOICE, GAIN, OPEN, PRIOR, SMALL, Floats, Model, load
+from services.router.domain.classifier.model import BUNDLED, CHOICE, GAIN, OPEN, PRIOR, SMALL, Model, load
 from services.router.domain.classifier.reading import Reading, read
 from services.router.domain.classifier.strip import strip
 from services.router.domain.classifier.words import Pieces
@@ -28,31 +30,43 @@ SPEAKING_MIN = 0.5
 LETTERS_MIN = 0.25
 # More distinct pieces per word than this: a language that the pieces were not made for, keys, encodings. English: 0.8.
 PIECES_MAX = 1.7
-# What the text has pulls of.
+# What a text has pulls of.
 _NAMES = (*FORM, "wording")
 
 
-class Estimate(NamedTuple):
-    """Both heads' values, and what they are made of."""
+class _Domain:
+    """The model's numbers of one domain, scaled to the logit of the score and laid out for one pass."""
 
-    domain: int
-    measured: Floats
-    # Per head.
-    words: Floats
-    values: Floats
+    def __init__(self, model: Model, domain: int) -> None:
+        # Pull of a measured value = weight * value - usual.
+        self.form = np.ascontiguousarray(model.form[domain, GAIN]) * np.float32(GAIN_SLOPE)
+        self.usual = self.form * model.form_mean[domain]
+        self.usual_words = float(model.words_mean[domain, GAIN]) * GAIN_SLOPE
+        # Logit of a text that is usual in every respect.
+        level = model.bias[domain, GAIN] + model.form[domain, GAIN] @ model.form_mean[domain]
+        self.level = GAIN_SLOPE * (float(level) - GAIN_MIDDLE) + self.usual_words
+        slope, intercept = model.calibration
+        self.small = np.ascontiguousarray(model.form[domain, SMALL]) * slope
+        self.small_level = float(slope * model.bias[domain, SMALL] + intercept)
+        # Row 0 is no piece.
+        scaled = model.table[:, domain] * np.array([GAIN_SLOPE, slope], np.float32)
+        self.table = np.concatenate([np.zeros((1, 2), np.float32), scaled])
+
+
+class Estimate(NamedTuple):
+    """What a text alone says: pulls in the order of _NAMES, and the logits of score and small tier's success."""
+
+    pulls: list[float]
+    score: float
+    small: float
 
 
 class Classifier:
     """Holds a model; `judge` may be called from any thread."""
 
     def __init__(self, model: Model) -> None:
-        self._model = model
         self._pieces = Pieces(model.pieces)
-        # Row 0 is no piece.
-        padded = np.concatenate([np.zeros((1, 2, 2), np.float32), model.table])
-        self._tables = tuple(np.ascontiguousarray(padded[:, domain]) for domain in (CHOICE, OPEN))
-        self._usual = tuple(np.ascontiguousarray(model.form_mean[domain]) for domain in (CHOICE, OPEN))
-        self._form = tuple(np.ascontiguousarray(model.form[domain]) for domain in (CHOICE, OPEN))
+        self._domains = (_Domain(model, CHOICE), _Domain(model, OPEN))
 
     @classmethod
     def load(cls, path: Path | None = None) -> Self:
@@ -60,68 +74,52 @@ class Classifier:
         return cls(load(path or BUNDLED))
 
     def judge(self, turn: TurnFacts) -> Judgement:
-        """How hard the turn is; tens of microseconds for some hundred characters, linear in the text."""
-        reading = read(strip(turn.text))
+        """How hard the turn is; tens of microseconds for some hundred characters, bounded for any."""
+        reading = read(strip(turn.text), max(0, turn.text_characters - len(turn.text)))
         rows = self._pieces.rows(reading.words)
-        pulls = adjustments(turn)
-        lean = bounded(pulls)
+        facts = adjustments(turn)
+        lean = bounded(facts) if facts else 0.0
         if not rows:
-            return Judgement(None, unsure=True, score=sigmoid(lean), features=strongest(pulls))
-        estimate = self.estimate(reading, rows)
-        spoken = self._pulls(estimate)
-        weights = np.abs(spoken)
-        unsure = unfamiliar(reading, rows) or float(weights.sum()) + sum(map(abs, pulls.values())) < SPEAKING_MIN
-        for at in weights.argsort()[-FEATURES_MAX:].tolist():
-            pulls[_NAMES[at]] = float(spoken[at])
-        probability = self.probability(estimate, lean)
-        return Judgement(probability, unsure, sigmoid(rank(estimate) + lean), strongest(pulls))
+            return Judgement(None, unsure=True, score=sigmoid(lean), features=strongest(facts.items()))
+        pulls, score, small = self.estimate(reading, rows)
+        spoken = sum(map(abs, pulls)) + sum(map(abs, facts.values()))
+        unsure = spoken < SPEAKING_MIN or unfamiliar(reading, rows)
+        features = strongest(chain(facts.items(), zip(_NAMES, pulls, strict=True)))
+        return Judgement(sigmoid(small - lean), unsure, sigmoid(score + lean), features)
 
     def score(self, text: str) -> float:
         """Rank of a text alone, between 0 and 1: higher = the large model adds more. 0.5 when nothing speaks."""
         reading = read(strip(text))
         rows = self._pieces.rows(reading.words)
-        return sigmoid(rank(self.estimate(reading, rows))) if rows else 0.5
+        return sigmoid(self.estimate(reading, rows).score) if rows else 0.5
 
-    def estimate(self, reading: Reading, rows: list[int]) -> Estimate:
-        """What both heads say of a text; `rows` are those of its pieces."""
-        domain = CHOICE if reading.options else OPEN
-        measured = np.array(measure(reading), np.float32)
-        words = self._tables[domain].take(rows, axis=0).sum(0) / (len(rows) + PRIOR)
-        return Estimate(domain, measured, words, self._model.bias[domain] + self._form[domain] @ measured + words)
-
-    def wordings(self, text: str, most: int = 6) -> list[tuple[str, float]]:
+    def wordings(self, text: str, most: int = FEATURES_MAX) -> list[tuple[str, float]]:
         """Words of the text with the strongest pulls on the score, in logits. They are the text's: never log them."""
         reading = read(strip(text))
-        count = len(self._pieces.rows(reading.words)) + PRIOR
-        table = self._tables[CHOICE if reading.options else OPEN][:, GAIN] * np.float32(GAIN_SLOPE / count)
-        pulls = {word.decode(): float(table[self._pieces.rows([word])].sum()) for word in set(reading.words)}
+        domain = self._domains[CHOICE if reading.options else OPEN]
+        weight = 1 / (len(self._pieces.rows(reading.words)) + PRIOR)
+        rows = {word: self._pieces.rows([word]) for word in dict.fromkeys(reading.words)}
+        pulls = [(word.decode(), float(domain.table[found, 0].sum()) * weight) for word, found in rows.items()]
         return list(strongest(pulls)[:most])
 
-    def probability(self, estimate: Estimate, lean: float = 0.0) -> float:
-        """Calibrated probability that the small tier answers well; `lean` is in logits, > 0 towards the large."""
-        slope, intercept = self._model.calibration
-        return sigmoid(float(slope * estimate.values[SMALL] + intercept) - lean)
-
-    def _pulls(self, estimate: Estimate) -> Floats:
-        """What each of _NAMES adds to the score's logit, against a usual text of the same domain."""
-        domain = estimate.domain
-        pulls = np.empty(len(_NAMES), np.float32)
-        np.subtract(estimate.measured, self._usual[domain], out=pulls[:-1])
-        pulls[:-1] *= self._form[domain][GAIN]
-        pulls[-1] = estimate.words[GAIN] - self._model.words_mean[domain, GAIN]
-        pulls *= GAIN_SLOPE
-        return pulls
+    def estimate(self, reading: Reading, rows: list[int]) -> Estimate:
+        """What a text says; `rows` are those of its pieces."""
+        domain = self._domains[CHOICE if reading.options else OPEN]
+        measured = np.array(measure(reading), np.float32)
+        pulls: list[float] = (domain.form * measured - domain.usual).tolist()
+        gain, small = np.add.reduce(domain.table.take(rows, 0)).tolist()
+        weight = 1 / (len(rows) + PRIOR)
+        pulls.append(gain * weight - domain.usual_words)
+        return Estimate(
+            pulls, domain.level + sum(pulls), domain.small_level + float(domain.small.dot(measured)) + small * weight
+        )
 
 
-def rank(estimate: Estimate) -> float:
-    """Logit of the score."""
-    return GAIN_SLOPE * (float(estimate.values[GAIN]) - GAIN_MIDDLE)
-
-
-def strongest(pulls: dict[str, float]) -> tuple[tuple[str, float], ...]:
+def strongest(pulls: Iterable[tuple[str, float]]) -> tuple[tuple[str, float], ...]:
     """Those that weigh most, strongest first."""
-    ranked = sorted(((name, pull) for name, pull in pulls.items() if abs(pull) >= PULL_MIN), key=_weight, reverse=True)
-    return tuple(ranked[:FEATURES_MAX])
+    heard = [pull for pull in pulls if not -PULL_MIN < pull[1] < PULL_MIN]
+    heard.sort(key=_weight, reverse=True)
+    return tuple(heard[:FEATURES_MAX])
 
 
 def _weight(feature: tuple[str, float]) -> float:

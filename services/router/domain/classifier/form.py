@@ -50,9 +50,9 @@ FORM = (
 _NUMBER = re.compile(r"\d+")
 _CAPITALISED = re.compile(r"[a-z,] [A-Z][a-z]")
 _NEGATION = re.compile(r"NOT|EXCEPT|LEAST|FALSE|UNLESS")
-_CODE = re.compile(r"```|\bdef |\(\)|\{\n|\}\)|</|#include|\bimport |SELECT |==|=>")
 _MATHS = tuple(b"=^+*<>|\\\xd7\xf7\xb2")
-_SPACE, _NEWLINE, _BACKSLASH, _PERCENT, _DOLLAR, _QUESTION, _UNDERSCORE, _QUOTE, _BRACKET = b' \n\\%$?_"('
+_SPACE, _NEWLINE, _BACKSLASH, _PERCENT, _DOLLAR, _QUESTION, _UNDERSCORE, _QUOTE = b' \n\\%$?_"'
+_BRACE, _SEMICOLON, _BACKQUOTE = b"{;`"
 _ROMAN = frozenset((b"ii", b"iii", b"iv"))
 _COMPARISONS = frozenset(
     b"more less fewer than twice half double triple thrice times third quarter fifth larger smaller greater longer "
@@ -64,7 +64,12 @@ _LINKS = frozenset(b"and or but because so since while although however therefor
 def measure(reading: Reading) -> list[float]:
     """One value per name of FORM, each bounded or a logarithm, so that none can run away."""
     counts = np.bincount(np.frombuffer(reading.raw, np.uint8), minlength=256).tolist()
-    return _signs(reading, counts) + _sentences(reading.stem, counts) + _options(reading) + _kind(reading, counts)
+    return (
+        _signs(reading, counts)
+        + _sentences(reading.stem, counts)
+        + _options(reading, digits=any(counts[48:58]))
+        + _kind(reading, counts)
+    )
 
 
 def _signs(reading: Reading, counts: list[int]) -> list[float]:
@@ -73,7 +78,7 @@ def _signs(reading: Reading, counts: list[int]) -> list[float]:
     digits = sum(counts[48:58])
     numbers = _NUMBER.findall(reading.text) if digits else []
     return [
-        log1p(length),
+        log1p(reading.characters),
         log1p(words),
         min(12.0, length / words),
         log1p(len(numbers)),
@@ -98,13 +103,13 @@ def _sentences(stem: str, counts: list[int]) -> list[float]:
     ]
 
 
-def _options(reading: Reading) -> list[float]:
+def _options(reading: Reading, *, digits: bool) -> list[float]:
     options = reading.options
     if not options:
         return [0.0] * 8
     lengths = list(map(len, options))
     longest = max(lengths)
-    numeric = sum([_NUMBER.search(option) is not None for option in options]) / len(options)
+    numeric = sum([_NUMBER.search(option) is not None for option in options]) / len(options) if digits else 0.0
     words = [option.lower().split() for option in options]
     distinct = len(set().union(*words))
     every = options[-1].lower()
@@ -127,7 +132,7 @@ def _kind(reading: Reading, counts: list[int]) -> list[float]:
         float("Statement 1" in stem or "Scenario 1" in stem),
         float("True, " in text or "False, " in text),
         float("following information" in stem or "passage" in stem),
-        float(counts[_BRACKET] > 0 and len(_CODE.findall(text)) > 1),
+        float(counts[_BRACE] + counts[_SEMICOLON] + counts[_BACKQUOTE] > 1 or "()" in text or "\ndef " in text),
         float(stem.rstrip().endswith("?")),
         float("of the following" in stem),
         log1p(sum(map(_COMPARISONS.__contains__, reading.words))),

@@ -64,7 +64,7 @@ _FLOATS = tuple(field.name for field in fields(Model) if field.name != "pieces")
 def load(path: Path) -> Model:
     """Reads a model file; BadModelError says why one cannot be used, OSError why it cannot be read."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             found = {name: stored[name] for name in stored.files}
     except (ValueError, EOFError, BadZipFile, AttributeError) as problem:
         raise BadModelError(f"{path} is not a model file. Train one with tools/train_router.py.") from problem

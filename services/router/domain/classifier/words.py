@@ -14,8 +14,11 @@ class Pieces:
     """Rows by piece, from 1 on in the order given; row 0 stands for nothing known."""
 
     def __init__(self, pieces: Sequence[bytes]) -> None:
-        self._rows = {piece: row for row, piece in enumerate(pieces, 1)}
-        self._length_max = max(map(len, pieces), default=0)
+        numbered = list(enumerate(pieces, 1))
+        self._rows = {piece: row for row, piece in numbered if not piece.startswith(INNER)}
+        self._inner = {piece[len(INNER) :]: row for row, piece in numbered if piece.startswith(INNER)}
+        self._longest = max(map(len, self._rows), default=0)
+        self._longest_inner = max(map(len, self._inner), default=0)
 
     def rows(self, words: Iterable[bytes]) -> list[int]:
         """Rows of each distinct word, in order: one row for a known word, those of its longest pieces for others."""
@@ -34,16 +37,16 @@ class Pieces:
     def split(self, word: bytes) -> list[int]:
         """Longest piece first, from the left; nothing when some part of the word has no piece."""
         found: list[int] = []
-        known = self._rows.get
+        known, longest = self._rows.get, self._longest
         start, size = 0, len(word)
         while start < size:
-            prefix = INNER if start else b""
-            for end in range(min(size, start + self._length_max), start, -1):
-                row = known(prefix + word[start:end])
+            for end in range(min(size, start + longest), start, -1):
+                row = known(word[start:end])
                 if row is not None:
                     break
             else:
                 return []
             found.append(row)
             start = end
+            known, longest = self._inner.get, self._longest_inner
         return found
