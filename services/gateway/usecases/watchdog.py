@@ -25,6 +25,8 @@ from services.gateway.usecases.breakers import Breakers
 COMPARE_EVERY = 5
 # A look that comes so many intervals late finds sockets that nobody has read: that time is no worker's silence.
 LATE = 2.0
+# A worker that was asked for so lately is one of those that serve.
+USED_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +147,7 @@ class Watchdog:
         gaps = gap_limit([other.pace.gap(rule) for other in others], rule)
         if guard.breaker.state is State.HALF_OPEN:
             self._judge_probe(guard, first_token_limit(firsts, rule), gaps, now)
-        if guard.breaker.state is not State.CLOSED or _half_are_open(others):
+        if guard.breaker.state is not State.CLOSED or _half_are_open(others, now):
             return
         gap = guard.pace.gap(rule)
         if gaps is not None and gap is not None and gap > gaps:
@@ -168,10 +170,14 @@ class Watchdog:
                 guard.breaker.succeeded(probe.permit, now)
 
 
-def _half_are_open(others: list[Guard]) -> bool:
+def _half_are_open(others: list[Guard], now: float) -> bool:
     """Slowness alone never takes more than half of the workers away; `others` are all but the one in question."""
     shut = sum(1 for other in others if other.breaker.state is not State.CLOSED)
-    used = sum(1 for other in others if other.flights or other.breaker.state is not State.CLOSED)
+    used = sum(
+        1
+        for other in others
+        if other.flights or now - other.used_at < USED_SECONDS or other.breaker.state is not State.CLOSED
+    )
     return 2 * (shut + 1) > used + 1
 
 

@@ -293,6 +293,66 @@ def test_a_worker_with_slow_tokens_beside_the_others_is_left_within_three_second
     run(scenario())
 
 
+def test_slowness_alone_takes_no_more_than_half_of_the_workers(tmp_path):
+    async def scenario():
+        workers = [Worker(name) for name in "abcd"]
+        async with world_of(workers, tmp_path) as world:
+            for worker, pace in zip(workers, (0.5, 0.5, 0.02, 0.02), strict=True):
+                worker.pace = pace
+            running = {worker.name: await _load(world, worker, 4) for worker in workers}
+            await asyncio.sleep(3.0)
+            assert [state_of(world, name) for name in "abcd"] == [State.OPEN] * 2 + [State.CLOSED] * 2
+            for stream in (*running["a"], *running["b"]):
+                stream.cancel()
+            # Its only peer that can be compared with is fast, and the other half is away.
+            workers[2].pace = 0.5
+            await asyncio.sleep(3.5)
+            assert [state_of(world, name) for name in "cd"] == [State.CLOSED] * 2
+            left = [*running["c"], *running["d"]]
+            for stream in left:
+                stream.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
+
+    run(scenario())
+
+
+def test_first_tokens_that_take_long_beside_the_others_count_before_they_have_come(tmp_path):
+    async def scenario():
+        workers = [Worker("a", [("hang", 0)] * 8), Worker("b")]
+        patient = WatchRule(stuck_seconds=60.0)
+        async with world_of(workers, tmp_path, watch=patient) as world:
+            waiting = await _load(world, workers[0], 4)
+            for _ in range(20):
+                waiting += await _load(world, workers[1], 1, tokens=3)
+                await asyncio.sleep(0.1)
+            assert state_of(world, "a") is State.OPEN
+            assert state_of(world, "b") is State.CLOSED
+            for stream in waiting:
+                stream.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+
+    run(scenario())
+
+
+def test_a_long_prompt_may_take_its_time_to_begin(tmp_path):
+    async def scenario():
+        workers = [Worker("a", [("hang", 0)] * 8), Worker("b")]
+        async with world_of(workers, tmp_path, watch=WatchRule(stuck_seconds=2.3)) as world:
+            # Some thousand tokens that nobody has cached, at the pace that is assumed before anything was measured.
+            long = ask("hello there " * 1000)
+            call = asyncio.ensure_future(world.failure(long, seconds=4.0))
+            await asyncio.sleep(0.01)
+            others = await _load(world, workers[1], 1, tokens=3)
+            workers[1].pace = 0.05
+            others += await _load(world, workers[1], 2, tokens=100)
+            _, error = await call
+            assert error.reason is Reason.DEADLINE_EXCEEDED
+            assert state_of(world, "a") is State.CLOSED
+            await asyncio.gather(*others)
+
+    run(scenario())
+
+
 def test_a_client_that_does_not_read_holds_nobody_up_but_itself(tmp_path):
     async def scenario():
         reading = WatchRule(gap_seconds=1.0)
