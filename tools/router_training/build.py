@@ -57,13 +57,18 @@ def calibrate(rows: Rows, config: Config, repeats: int = 4) -> Array:
 
 
 def platt(values: Array, outcomes: Array) -> Array:
-    """Maximum likelihood of sigmoid(slope * value + intercept), by Newton's method (Platt 1999)."""
+    """Slope and intercept of sigmoid(slope * value + intercept), by Newton's method on Platt's softened targets.
+
+    Platt, "Probabilistic outputs for support vector machines" (1999), section 2.2: no outcome is taken for certain.
+    """
+    right = outcomes.sum()
+    targets = np.where(outcomes > 0.5, (right + 1) / (right + 2), 1 / (len(outcomes) - right + 2))
     design = np.stack([values, np.ones_like(values)], axis=1)
     weights = np.zeros(2)
     for _ in range(25):
         forecast = probability(values, weights)
         curvature = design.T @ (design * (forecast * (1 - forecast))[:, None])
-        weights = weights + np.linalg.solve(curvature + 1e-9 * np.eye(2), design.T @ (outcomes - forecast))
+        weights = weights + np.linalg.solve(curvature + 1e-9 * np.eye(2), design.T @ (targets - forecast))
     return weights
 
 
