@@ -76,7 +76,7 @@ def test_what_a_word_means_for_the_gain_is_learned_and_carries_over_to_words_lik
     assert apgr(out_of_fold(rows, Config(), seed=0)[:, GAIN], rows.gain) > 0.65
     model = Classifier(build(rows, load_vectors(), Config()))
     easy, hard = (f"Which {word} is cold?{OPTIONS}" for word in ("village", "protein"))
-    assert model.score(hard) > model.score(easy) + 0.05
+    assert model.score(hard) > 2 * model.score(easy)
     assert model.judge(TurnFacts(text=hard)).small_probability < model.judge(TurnFacts(text=easy)).small_probability
 
 
