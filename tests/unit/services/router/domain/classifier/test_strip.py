@@ -41,7 +41,7 @@ ACT MODE
 </environment_details>"""
 
 CODEX = """<environment_context>
-  <cwd>/home/someone/project</cwd>
+  <cwd>/srv/project</cwd>
   <approval_policy>on-request</approval_policy>
   <sandbox_mode>workspace-write</sandbox_mode>
 </environment_context>
