@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from libs.resilience.breaker import REFUSED, Breaker, BreakerRule, State
 
@@ -247,5 +247,5 @@ class Account(RuleBasedStateMachine):
         assert state is self.breaker.state
 
 
-TestAccount = Account.TestCase
-TestAccount.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)
+def test_in_any_order_of_events_there_is_one_probe_a_cause_and_a_way_back():
+    run_state_machine_as_test(Account, settings=settings(max_examples=150, stateful_step_count=60, deadline=None))
