@@ -141,7 +141,9 @@ class Call:
                 return await self._use_model()
             except PlatformError as error:
                 if error.reason not in UNFIT or not self._variants.next(error.reason, tried=False):
-                    raise (instead_of or error) from error
+                    if instead_of is None:
+                        raise
+                    raise instead_of from error
 
     def _check_room(self) -> None:
         """Raises OVERLOADED when the model at hand could only be waited for in vain; not for a part to go on with."""
@@ -219,10 +221,10 @@ class Call:
         """Has another model answer where one may and can; else raises `told`."""
         cure = Cure.NONE if self.run.sent else cure_of(error.reason, self.run.attempts.ended)
         if cure is Cure.NONE or (cure is Cure.RETRY and not self._services.means.budget.take()):
-            raise told from error
+            raise told
         renewed = error.reason in CHANGED and self._variants.renewed()
         if not renewed and not self._variants.next(error.reason, tried=True):
-            raise told from error
+            raise told
         await self._use_variant(told)
 
     def take_up(self, part: TakenUp) -> bool:

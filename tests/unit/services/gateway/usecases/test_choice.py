@@ -266,6 +266,24 @@ def test_a_model_that_cannot_take_the_call_is_passed_over_before_anything_is_hel
     run(scenario())
 
 
+def test_no_error_is_its_own_cause(tmp_path):
+    """Whoever follows an error's causes to their end would never get there."""
+
+    async def scenario():
+        async with two(tmp_path, first=[("refuse", Reason.NO_WORKER)], second=[("refuse", Reason.NO_WORKER)]) as world:
+            tiers(world)
+            _, nobody = await world.failure(ask(model="auto"))
+            _, dear = await world.failure(spend(1))
+            for told in (nobody, dear):
+                error, seen = told, set()
+                while error is not None:
+                    assert id(error) not in seen
+                    seen.add(id(error))
+                    error = error.__cause__ or error.__context__
+
+    run(scenario())
+
+
 def spend(nanodollars, **more):
     return ask(model="auto", constraints=Constraints(max_cost=nanodollars), **more)
 
