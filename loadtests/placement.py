@@ -6,12 +6,13 @@ One process, no transport, the production code from the query on. Each worker te
 histories of sessions up to `--blocks`; a session's prompt is its history and a new turn. Measured, interleaved, each at
 128 and 4,096 blocks:
 
-- `new`: no binding yet, the history is on a worker. Choose, and count the prompt as sent.
-- `cold`: nobody knows the prompt. The same.
+- `new`: no binding yet, the history is on a worker.
+- `cold`: nobody knows the prompt.
 - `bound`: the session is bound; the decision is the binding, and the prediction is filled in.
 - `bound, no blocks`: what a gateway asks that does not know the blocks.
 
-Beside each, the same with protobuf's parsing and serialising (`with wire`). For comparison: finding the runs alone, in
+`choose` is the decision alone, from the query to the plan; `decision` also counts the prompt as sent; `with wire` has
+protobuf's parsing and serialising besides. For comparison: finding the runs alone, in
 the index and in a dict of Python integers with the same content, which is how prefix indexes are commonly written.
 Workers speak between calls, outside the clock, as they do four times a second. Wall time per call (p50, p99), and the
 process's CPU per call over a round, which other work on the machine moves less.
@@ -24,9 +25,9 @@ import random
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from itertools import accumulate
+from itertools import accumulate, repeat
 from operator import and_
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from headrace.router.v1 import router_pb2 as router
@@ -40,6 +41,7 @@ from services.router.domain.binding import Binding, Bound, SessionKey
 from services.router.domain.binding_cache import BindingCache
 from services.router.domain.plan import PlanRule
 from services.router.domain.registry import Registry
+from services.router.domain.scorers.question import Wanted
 from services.router.domain.worker import Description, StateMessage
 from services.router.settings import PlacementSettings
 from services.router.usecases.fleet import Fleet
@@ -70,6 +72,13 @@ class Nobody:
         """See Observer."""
 
 
+class Given(NamedTuple):
+    """A prompt that was sent to a worker."""
+
+    query: PlaceQuery
+    worker: str
+
+
 class Scene:
     """A router's view of the workers, and the prompts that come."""
 
@@ -82,11 +91,13 @@ class Scene:
         self.cache = BindingCache(100_000, 600.0)
         self.clock = SystemClock()
         place = self.settings
+        self.fleet = Fleet(self.registry, self.clock)
+        self.placement = placement_of(place, self.caches, random.Random(7).random)
         self.placing = Placing(
-            Fleet(self.registry, self.clock),
+            self.fleet,
             self.cache,
             NoStore(),
-            placement_of(place, self.caches, random.Random(7).random),
+            self.placement,
             PlacingRule(PlanRule(place.load_factor, place.places_max), 60.0),
             Nobody(),
             clock=self.clock,
@@ -126,13 +137,16 @@ class Scene:
         for n in range(args.sessions):
             self.cache.put(SessionKey("acme", f"s{n}"), Binding(f"inference-{self.homes[n]}", 1), 1e12)
 
-    def say(self, n: int, stored: Hashes | None = None, *, snapshot: bool = False) -> None:
+    def say(
+        self, n: int, stored: Hashes | None = None, *, dropped: Hashes | None = None, snapshot: bool = False
+    ) -> None:
         """A worker speaks: it has taken in what it was sent."""
         self.sequences[n] += 1
         held = (0 if snapshot else self.caches.index.held(n)) + (0 if stored is None else len(stored))
+        held -= 0 if dropped is None else len(dropped)
         message = StateMessage(
             "b", self.sequences[n], snapshot=snapshot, running=3 + n % 3, waiting=n % 2, draining=False, healthy=True,
-            kv_use=0.5, stored=stored, blocks_held=held,
+            kv_use=0.5, stored=stored, dropped=dropped, blocks_held=held,
         )  # fmt: skip
         self.registry.heard(f"10.0.0.{n}:8111", message, self.clock.monotonic() + 1.0)
 
@@ -149,8 +163,15 @@ class Scene:
         """Whose history a prompt begins with."""
         return next(f"s{n}" for n, history in enumerate(self.histories) if history[100] == prompt[100])
 
-    def between(self) -> None:
-        """What goes on outside the clock."""
+    def between(self, given: list[object]) -> None:
+        """What goes on outside the clock: workers compute what they were sent, tell it, and drop it again."""
+        for placed in given:
+            if isinstance(placed, Given):
+                n = int(placed.worker.rpartition("-")[2])
+                run = self.caches.index.runs(placed.query.blocks).of([n])[0] if len(placed.query.blocks) else 0
+                fresh = np.unique(placed.query.blocks[run:])
+                self.say(n, fresh)
+                self.say(n, dropped=fresh)
         for n in range(len(self.sequences)):
             self.say(n)
 
@@ -179,17 +200,23 @@ def cases(scene: Scene, calls: int) -> Iterator[tuple[str, int, list[bytes]]]:
         yield "bound, no blocks", length, [wire_of(each, scene.session(each), with_blocks=False) for each in known]
 
 
-def timed(work: Callable[[Any], object], items: list[Any], calls: int, between: Callable[[], None]) -> dict[str, Any]:
-    """Microseconds of wall time of each call, and of CPU per call."""
+def timed(
+    work: Callable[[Any], object], items: list[Any], calls: int, between: Callable[[list[object]], None]
+) -> dict[str, Any]:
+    """Microseconds of wall time of each call, and of CPU per call. `between` gets what the last 16 calls gave."""
     walls, cpu = [], 0
+    given: list[object] = []
     for n in range(calls):
         item = items[n % len(items)]
         if n % 16 == 0:
-            between()
+            between(given)
+            given = []
         cpu_began, began = time.process_time_ns(), time.perf_counter_ns()
-        work(item)
+        result = work(item)
         walls.append((time.perf_counter_ns() - began) / 1000)
         cpu += time.process_time_ns() - cpu_began
+        given.append(result)
+    between(given)
     return {"walls": walls, "cpu": cpu / calls / 1000}
 
 
@@ -197,14 +224,24 @@ def works(scene: Scene) -> dict[str, Callable[[Any], object]]:
     """What is timed for each case: (query, wire) in, anything out."""
 
     def decide(item: tuple[PlaceQuery, bytes]) -> object:
-        return scene.placing.at_once(item[0])
+        found = scene.placing.at_once(item[0])
+        assert found is not None  # noqa: S101 -- no case needs the store
+        return Given(item[0], found.places[0].worker.name)
+
+    def choose(item: tuple[PlaceQuery, bytes]) -> object:
+        query = item[0]
+        pool = scene.fleet.pool(query.model, query.digest)
+        wanted = Wanted(query.tokens, scene.clock.monotonic(), query.blocks, query.session)
+        return scene.placement.choose(wanted, pool.workers)
 
     def whole(item: tuple[PlaceQuery, bytes]) -> object:
-        found = scene.placing.at_once(convert.place_query(router.PlaceRequest.FromString(item[1])))
+        query = convert.place_query(router.PlaceRequest.FromString(item[1]))
+        found = scene.placing.at_once(query)
         assert found is not None  # noqa: S101 -- no case needs the store
-        return convert.place_response(found).SerializeToString()
+        convert.place_response(found).SerializeToString()
+        return Given(query, found.places[0].worker.name)
 
-    return {"decision": decide, "with wire": whole}
+    return {"choose": choose, "decision": decide, "with wire": whole}
 
 
 def dict_runs(scene: Scene) -> Callable[[Hashes], object]:
@@ -218,7 +255,7 @@ def dict_runs(scene: Scene) -> Callable[[Hashes], object]:
         table.update(held._spilt)
 
     def runs(blocks: Hashes) -> object:
-        return list(accumulate((table.get(block, 0) for block in blocks.tolist()), and_))
+        return list(accumulate(map(table.get, blocks.tolist(), repeat(0)), and_))
 
     return runs
 
@@ -233,6 +270,8 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         for name, length, wires in every:
             items = [(convert.place_query(router.PlaceRequest.FromString(wire)), wire) for wire in wires]
             for part, work in works(scene).items():
+                if part == "choose" and name.startswith("bound"):
+                    continue
                 result = timed(work, items, args.calls, scene.between)
                 _keep(found, f"{name}, {length} blocks: {part}", result)
             if name == "new":
@@ -257,7 +296,7 @@ def events(scene: Scene, calls: int) -> dict[str, Any]:
     return result
 
 
-def _no() -> None:
+def _no(given: list[object]) -> None:
     pass
 
 

@@ -92,8 +92,8 @@ def _steps(table: BlockTable, hashes: Hashes) -> list[tuple[int, int]]:
         return []
     if held[0] == held[-1]:
         return [(len(held), int(held[0]))]
-    ends = [*((held[1:] != held[:-1]).nonzero()[0] + 1).tolist(), len(held)]
-    return [(end, int(held[end - 1])) for end in ends]
+    lasts = [*(held[1:] != held[:-1]).nonzero()[0].tolist(), len(held) - 1]
+    return [(last + 1, int(held[last])) for last in lasts]
 
 
 def _bit(slot: int) -> int:

@@ -46,6 +46,7 @@ class Caches:
             index.drop(slot, message.dropped)
         if message.stored is not None:
             index.store(slot, message.stored)
+            self.expected.told(slot, message.stored)
             worker.backlog.told(message.stored)
         off = message.blocks_held - index.held(slot)
         if message.snapshot:

@@ -62,6 +62,8 @@ class Expected:
         self._brief_blocks = 0
         self._kept: dict[int, OrderedDict[int, _Prompt]] = {}
         self._kept_blocks: dict[int, int] = {}
+        # Of brief ones, by worker and their last block: what ends them when it is told.
+        self._by_last: dict[int, dict[int, _Prompt]] = {}
         # By hash at a mark: who has it, and its latest prompt there.
         self._by_mark: dict[int, dict[int, _Prompt]] = {}
 
@@ -85,10 +87,22 @@ class Expected:
             return
         prompt = _Prompt(slot, hashes, _marked(hashes, held), len(hashes), now + self._rule.life_seconds)
         self._enter(prompt)
+        lasts, last = self._by_last.setdefault(slot, {}), int(hashes[-1])
+        equal = lasts.get(last)
+        if equal is not None:
+            self._end_brief(equal, last)
+        lasts[last] = prompt
         self._brief[id(prompt)] = prompt
         self._brief_blocks += prompt.blocks
         while self._brief_blocks > self._rule.blocks_max:
             self._end_oldest_brief()
+
+    def told(self, slot: int, stored: Hashes) -> None:
+        """The worker has these blocks: prompts that end with one of them are no longer expected, they are there."""
+        lasts = self._by_last.get(slot)
+        if lasts:
+            for last in [block for block in stored.tolist() if block in lasts]:
+                self._end_brief(lasts[last], last)
 
     def assume(self, slot: int, hashes: Hashes, capacity: int) -> None:
         """The worker has these blocks, and never says so; its cache holds `capacity` blocks."""
@@ -124,11 +138,8 @@ class Expected:
 
     def forget(self, slot: int) -> None:
         """Nothing is expected of this worker any more."""
-        for key, prompt in list(self._brief.items()):
-            if prompt.slot == slot:
-                del self._brief[key]
-                self._brief_blocks -= prompt.blocks
-                self._leave(prompt)
+        for last, prompt in list(self._by_last.get(slot, {}).items()):
+            self._end_brief(prompt, last)
         for prompt in self._kept.pop(slot, {}).values():
             self._leave(prompt)
         self._kept_blocks.pop(slot, None)
@@ -162,7 +173,12 @@ class Expected:
         return taken
 
     def _end_oldest_brief(self) -> None:
-        _, prompt = self._brief.popitem(last=False)
+        prompt = next(iter(self._brief.values()))
+        self._end_brief(prompt, int(prompt.hashes[-1]))
+
+    def _end_brief(self, prompt: _Prompt, last: int) -> None:
+        del self._brief[id(prompt)]
+        del self._by_last[prompt.slot][last]
         self._brief_blocks -= prompt.blocks
         self._leave(prompt)
 

@@ -241,3 +241,13 @@ def test_a_snapshot_a_clearing_and_a_loss_leave_nothing_of_before():
         end(registry)
         assert cached(registry, [1, 2], 1.3) == [0, 0]
         assert caches.index.held(registry.workers[A].slot) == (1 if registry.workers[A].connected else 0)
+
+
+def test_what_a_worker_tells_ends_what_was_expected():
+    registry, caches = described_registry()
+    chain = np.arange(1, 40, dtype=np.uint64)
+    caches.sent(registry.workers[A], chain, 1.0)
+    heard(registry, 2.0, sequence=2, stored=range(1, 40), held=39)
+    assert len(caches.expected) == 0
+    heard(registry, 3.0, sequence=3, dropped=range(1, 40), held=0)  # evicted at once: believed
+    assert cached(registry, chain, 3.0) == [0, 0]

@@ -82,3 +82,33 @@ def test_forgetting_one_worker_leaves_the_others():
     expected.forget(0)
     assert expected.runs(chain(("s", 30)), 0.0) == {1: 30}
     assert expected.runs(chain(("t", 30)), 0.0) == {}
+
+
+def test_what_is_told_is_no_longer_expected_and_what_goes_on_is():
+    expected = Expected(ExpectedRule())
+    short, long = chain(("s", 30)), chain(("s", 40))
+    for slot in (0, 1):
+        expected.send(slot, short, 0.0)
+        expected.send(slot, long, 0.0)
+    expected.told(0, short)
+    assert expected.runs(long, 1.0) == {0: 40, 1: 40}
+    expected.told(0, long[30:])
+    assert expected.runs(long, 1.0) == {1: 40}
+    expected.told(1, long)
+    assert (len(expected), expected._by_mark) == (0, {})
+
+
+def test_the_same_prompt_again_lives_as_long_as_its_last():
+    expected = Expected(ExpectedRule(10.0, 10**6))
+    for now in (0.0, 6.0):
+        expected.send(0, chain(("s", 30)), now)
+    assert len(expected) == 1
+    assert expected.runs(chain(("s", 30)), 12.0) == {0: 30}
+    assert expected.runs(chain(("s", 30)), 16.0) == {}
+
+
+def test_what_a_worker_holds_already_is_not_expected_of_it():
+    expected = Expected(ExpectedRule())
+    expected.send(0, chain(("system", 64), ("s", 30)), 0.0, held=64)
+    assert expected.runs(chain(("system", 64), ("t", 30)), 0.0) == {}
+    assert expected.runs(chain(("system", 64), ("s", 50)), 0.0) == {0: 94}
