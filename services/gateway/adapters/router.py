@@ -36,7 +36,7 @@ class RpcRouter:
         try:
             response = await self._channel.keyed(_turn_key(query), CHOOSE, request, timeout=timeout, metadata=metadata)
         except PlatformError as error:
-            raise as_router_error(error) from error
+            raise as_router_error(error) from error.__cause__
         return convert.choices(response)
 
     async def place(self, query: PlaceQuery, *, timeout: float, metadata: Metadata) -> Plan:
@@ -45,7 +45,7 @@ class RpcRouter:
         try:
             response = await self._channel.keyed(_key(query), PLACE, request, timeout=timeout, metadata=metadata)
         except PlatformError as error:
-            raise as_router_error(error) from error
+            raise as_router_error(error) from error.__cause__
         return convert.plan(response)
 
     def forget(self, query: PlaceQuery) -> None:
@@ -63,9 +63,14 @@ def _turn_key(query: ChooseQuery) -> str:
 
 
 def as_router_error(error: PlatformError) -> PlatformError:
-    """What a failure on the way to the router means for a client: no work began anywhere."""
+    """What a failure on the way to the router means for a client: no work began anywhere.
+
+    It may be `error` itself, so it is not to be raised from it: an error that is its own cause has no first one.
+    """
     if error.reason in _EDGE or error.reason is Reason.DEADLINE_EXCEEDED:
         message = f"The router does not answer ({error.reason}: {error.message}). Try again shortly."
-        return PlatformError(Reason.ROUTER_UNAVAILABLE, message, retry_after_seconds=1.0, started=False)
+        told = PlatformError(Reason.ROUTER_UNAVAILABLE, message, retry_after_seconds=1.0, started=False)
+        told.__context__ = error
+        return told
     error.started = False
     return error
