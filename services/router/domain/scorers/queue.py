@@ -31,7 +31,10 @@ class Queue:
         loads = [worker.load for worker in workers]
         if not any(loads):
             return ()
-        share, each = self.share, self.running_tokens
+        # Where nobody is free, work done twice delays all who wait, and counts for more the more of them there are.
+        # Else prefixes would be copied to and fro until the workers did little else.
+        waiting = min(worker.waiting for worker in workers)
+        share, each = self.share / (1.0 + self.share * waiting), self.running_tokens
         ahead = [share * (worker.tokens_ahead + each * load) for worker, load in zip(workers, loads, strict=True)]
         most = max(loads)
         if most > _LOAD_FREE and most >= (limit := max(_LOAD_FREE, bound(loads, self.load_factor))):

@@ -8,6 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.router.domain.backlog import LIFE_SECONDS, Backlog
+from services.router.domain.caches import Caches
+from services.router.domain.placement import Placement, PlacementRule
+from services.router.domain.registry import Registry
+from services.router.domain.scorers.question import Wanted
+from services.router.domain.worker import Description, StateMessage
 
 
 def blocks(*numbers):
@@ -89,3 +94,31 @@ def test_it_is_never_negative_nor_more_than_was_sent_and_ends_with_the_last_bloc
         before = after
     backlog.told(np.arange(0, 700, dtype=np.uint64))
     assert backlog.tokens(wait + LIFE_SECONDS + 10.0) == 0.0
+
+
+def test_a_worker_that_tells_its_blocks_is_free_for_the_next_prompt():
+    registry = Registry(["h:0"], 1e9, Caches())
+    placement = Placement(registry.caches, PlacementRule(), lambda: 0.5)
+    registry.heard("h:0", message(1), 0.0)
+    registry.described("h:0", Description("w0", "b", "m", (), "d", block_tokens=16, blocks=100, kv_events=True))
+    worker = registry.workers["h:0"]
+    prompt = Wanted(64, 1.0, blocks(1, 2, 3, 4))
+    placement.placed(prompt, placement.choose(prompt, [worker])[0])
+    registry.heard("h:0", message(2), 2.0)
+    assert worker.tokens_ahead == 64.0
+    registry.heard("h:0", message(3, 1, 2, 3, 4), 3.0)
+    assert worker.tokens_ahead == 0.0
+
+
+def message(sequence, *stored):
+    return StateMessage(
+        "b",
+        sequence,
+        sequence == 1,
+        1,
+        0,
+        draining=False,
+        healthy=True,
+        stored=blocks(*stored),
+        blocks_held=len(stored),
+    )
