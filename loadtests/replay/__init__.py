@@ -1,1 +1,1 @@
-"""Replays of request traces over simulated workers, on a virtual clock: what a placement rule does to caches and TTFT."""
+"""Replays of request traces over simulated workers, on a virtual clock: what placement does to caches and TTFT."""

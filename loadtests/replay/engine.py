@@ -28,7 +28,7 @@ class EngineModel:
 
     The defaults are a 32B model on two H100: 15,928 prompt tokens/s in chunks of 8,192 are llm-d's published
     calibration of Qwen3-32B (llm-d-router 066c20e, plugins/scheduling/filter/prefixcacheaffinity/README.md), 10 ms is
-    the time to read 64 GB of weights at 2 × 3.35 TB/s. `cache_blocks` of 512 tokens; None = no bound. 600 blocks are
+    the time to read 64 GB of weights at twice 3.35 TB/s. `cache_blocks` of 512 tokens; None = no bound. 600 blocks are
     what 80 GB of memory hold at 256 KiB per token.
     """
 

@@ -13,7 +13,6 @@ from loadtests.replay.engine import EngineModel, Job, SimWorker
 from loadtests.replay.feed import Feed, Gauge, State
 from loadtests.replay.trace import Request, Trace
 
-
 # Workers have been up for a second when the trace begins.
 _HEAD_START_MS = -1000.0
 

@@ -7,6 +7,7 @@ trace shares. Everything else opens a session.
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 from collections.abc import Iterable, Sequence
@@ -105,7 +106,8 @@ def spread(trace: Trace, seed: int, speed: float = 1.0) -> Trace:
     """
     rng = random.Random(seed)
     stamps = sorted({item.arrival_ms for item in trace.requests})
-    gap = dict(zip(stamps, [b - a for a, b in zip(stamps, stamps[1:], strict=False)] + [3000.0], strict=True))
+    gaps = [b - a for a, b in itertools.pairwise(stamps)]
+    gap = dict(zip(stamps, [*gaps, 3000.0], strict=True))
     times = sorted(item.arrival_ms + rng.random() * gap[item.arrival_ms] for item in trace.requests)
     moved = (replace(item, arrival_ms=at / speed) for item, at in zip(trace.requests, times, strict=True))
     return Trace(trace.name, tuple(moved))

@@ -1,6 +1,7 @@
 """vllm-router's `cache_aware`.
 
-Rules and defaults: vllm-project/router 16917f4, src/policies/cache_aware.rs; 1dbe507, src/tree.rs; 03e9af5, src/main.rs.
+Rules and defaults: vllm-project/router, src/policies/cache_aware.rs (16917f4), src/tree.rs (1dbe507), src/main.rs
+(03e9af5).
 
 - Loads are calls sent and not ended, counted by the router. Imbalanced: max - min > balance_abs_threshold and
   max > balance_rel_threshold * min. Then the least loaded worker, whatever the cache.

@@ -4,10 +4,10 @@ Rule: ai-dynamo/dynamo 07a6c9c, lib/kv-router/src/scheduling/selector/default.rs
 
     cost = prefill_load_scale * max(0, raw prefill blocks - overlap_score_credit * overlap blocks) + decode blocks
 
-lowest first, ties at random (router_temperature 0). Raw prefill blocks are this prompt's and those of the worker's calls
-without a first token (what they had cached left out); decode blocks are the distinct blocks of its open calls, this one
-included. Overlap comes from KV events; placements are not expected in the index (router_predicted_ttl_secs unset). The
-queue inside the router (16 × the batch of prompt tokens) is left out.
+lowest first, ties at random (router_temperature 0). Raw prefill blocks are this prompt's and those of the worker's
+calls without a first token (what they had cached left out); decode blocks are the distinct blocks of its open calls,
+this one included. Overlap comes from KV events; placements are not expected in the index (router_predicted_ttl_secs
+unset). The queue inside the router (beyond 16 batches of prompt tokens) is left out.
 """
 
 from __future__ import annotations

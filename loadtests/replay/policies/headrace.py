@@ -14,6 +14,9 @@ import numpy as np
 from headrace.inference.v1 import inference_pb2 as inference
 
 from libs.block_hash import packed
+from loadtests.replay.feed import State
+from loadtests.replay.run import Surroundings
+from loadtests.replay.trace import BLOCK_TOKENS, Request
 from services.router import convert
 from services.router.composition.placement import caches_of, placement_of
 from services.router.domain.binding import Binding, Bound, SessionKey
@@ -23,10 +26,6 @@ from services.router.domain.registry import Registry, Verdict
 from services.router.settings import BindingSettings, LivenessSettings, PlacementSettings
 from services.router.usecases.fleet import Fleet
 from services.router.usecases.placing import Placed, PlaceQuery, Placing, PlacingRule
-
-from loadtests.replay.feed import State
-from loadtests.replay.run import Surroundings
-from loadtests.replay.trace import BLOCK_TOKENS, Request
 
 _MODEL = "replayed"
 _WORKERS_MAX = 64
