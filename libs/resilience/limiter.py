@@ -17,8 +17,10 @@ from statistics import median
 SAMPLES_MAX = 256
 # Share of the last call in the mean duration.
 RECENT = 0.05
-# A step down takes at least so much, which is what makes unequal limiters alike, and at most half.
-CUT_LEAST = 0.05
+# A step up is a place per worker, and at least so many: the same for all limiters, however large. A step down takes at
+# least a tenth, and at most half. Both together make unequal limiters alike.
+GROWTH_LEAST = 2.0
+CUT_LEAST = 0.1
 CUT_MOST = 0.5
 CUT_REFUSED = 0.1
 
@@ -130,7 +132,7 @@ class ConcurrencyLimiter:
             self._starting = False
             self._set(limit - min(max(standing, CUT_LEAST * limit), CUT_MOST * limit), now)
         elif self._wanted:
-            self._set(2.0 * limit if self._starting else limit + max(1.0, math.sqrt(limit) / 2.0), now)
+            self._set(2.0 * limit if self._starting else limit + max(GROWTH_LEAST, self._workers), now)
         else:
             # Nobody was turned away: a limit that is not reached proves nothing.
             self._set(limit, now)

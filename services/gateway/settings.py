@@ -113,8 +113,8 @@ class QueueSettings(SettingsGroup):
     # High values keep clients waiting that would be served sooner elsewhere.
     wait_seconds_max: float = Field(default=30.0, ge=0.0, le=3600.0)
     # Where a queue has stood for a quarter of this, a call is refused at once that would wait for longer than this and
-    # than half of what calls take. Keep it well under the patience of callers: who gives up had waited in vain. High
-    # values turn an overload into long waits for all; low values refuse bursts that would be over soon.
+    # than calls take (so that as many wait as run). Keep it well under the patience of callers: who gives up has waited
+    # in vain. High values turn an overload into long waits for all; low values refuse bursts that would be over soon.
     standing_seconds: float = Field(default=1.0, ge=0.05, le=3600.0)
     # How long most calls may wait inside a worker before fewer are sent there. Low values leave workers idle between
     # calls; high ones move the queue into the workers, where it is neither fair nor known.

@@ -30,8 +30,6 @@ JITTER = 0.25
 RETRY_AFTER_SECONDS_MIN = 1.0
 # Turns that one tick gives at most.
 BURST_MAX = 64
-# Who calls a model whose answers take a minute does not mind half of one in its queue.
-STANDING_SHARE = 0.5
 STANDING_AFTER = 0.25
 
 
@@ -42,9 +40,9 @@ FULL = "no more of yours may"
 class WaitLimits:
     """How long a call may wait, and how soon a refused one tries again when its worker names no time. 0 = no queue.
 
-    A queue that stands takes only who would wait `standing_seconds` at most, or `STANDING_SHARE` of what calls take: a
-    burst may wait for long, but a load that is too high would make all wait for as long as any may. It stands once
-    somebody has been waiting for a quarter of that without a break.
+    A queue that stands takes only who would wait `standing_seconds` at most, or as long as a call takes: a burst may
+    wait for long, but a load that is too high would make all wait for as long as any may. It stands once somebody has
+    been waiting for a quarter of that without a break.
     """
 
     wait_seconds_max: float = 30.0
@@ -234,7 +232,7 @@ class WaitingRoom:
     def _check(self, pool: _Pool, tenant: str, priority: int, left: float) -> None:
         queue, slots = pool.queue, pool.slots
         expected = slots.seconds_until(queue.ahead(tenant, priority) + 1)
-        standing = max(self._limits.standing_seconds, STANDING_SHARE * slots.limiter.service_seconds)
+        standing = max(self._limits.standing_seconds, slots.limiter.service_seconds)
         since = pool.standing_since
         if since is not None and self._clock.monotonic() - since >= standing * STANDING_AFTER:
             left = min(left, standing)
@@ -319,8 +317,10 @@ class WaitingRoom:
                 pool.ticker = None
 
     def _pause(self, pool: _Pool, refusal: PlatformError, now: float) -> None:
-        pause = refusal.retry_after_seconds
-        pause = self._limits.retry_seconds if pause is None else pause
+        limits, pause = self._limits, refusal.retry_after_seconds
+        if pause is None or pause > limits.wait_seconds_max:
+            # Who waits so long waits in vain: the others may as well try.
+            pause = limits.retry_seconds
         pool.not_before = max(pool.not_before, now + self._stretched(pause))
         pool.refusing = True
         if pool.ticker is None:

@@ -18,11 +18,16 @@ async def drop(_message):
     """A client that reads nothing of interest."""
 
 
+def refuse(held):
+    raise PlatformError(Reason.NO_WORKER, f"nobody for {id(held)}")
+
+
 def failing(held):
+    """Its frame has the error, and the error's traceback has the frame."""
+    told = PlatformError(Reason.OVERLOADED, "full")
     try:
-        raise PlatformError(Reason.NO_WORKER, "nobody")
+        refuse(held)
     except PlatformError as error:
-        told = PlatformError(Reason.OVERLOADED, "full")
         raise told from error
 
 

@@ -111,6 +111,64 @@ def test_it_is_bounded_in_all_and_per_tenant_turns_included():
     assert len(queue) == 3
 
 
+def test_the_lowest_priority_makes_way_and_the_newest_of_it():
+    old, new, other = waiter("a", -1), waiter("a", -1), waiter("b", 0)
+    queue = filled(old, new, other, waiting_max=3)
+    assert queue.displaced_by("c", -2) is None
+    assert queue.displaced_by("c", 0) is new
+    queue.leave(new)
+    assert queue.push(waiter("c", 0))
+    assert queue.displaced_by("a", 0) is old
+    queue.leave(old)
+    assert queue.push(waiter("c", 1))
+    assert queue.displaced_by("b", 0) is None
+
+
+def test_room_is_shared_evenly_among_tenants_that_want_it():
+    crowd = [waiter("crowd", at=float(number)) for number in range(6)]
+    queue = filled(*crowd, waiting_max=6)
+    for tenant in "abcab":
+        loser = queue.displaced_by(tenant, 0)
+        if loser is None:
+            continue
+        assert loser.tenant == "crowd"
+        queue.leave(loser)
+        assert queue.push(waiter(tenant))
+    assert Counter(one.tenant for _, _, one in _all(queue) if not one.gone) == {"crowd": 2, "a": 2, "b": 1, "c": 1}
+    assert queue.displaced_by("crowd", 0) is None
+    # Who has its turn cannot be displaced.
+    only = filled(waiter("a"), waiting_max=1)
+    only.pop(0.0)
+    assert only.displaced_by("b", 5) is None
+
+
+def test_at_its_own_bound_a_tenant_displaces_none_but_its_own():
+    mine, other = waiter("a", -1), waiter("b", -2)
+    queue = filled(mine, waiter("a"), other, waiting_max=9, tenant_max=2)
+    assert queue.displaced_by("a", 0) is mine
+    assert queue.displaced_by("a", -1) is None
+
+
+def test_a_tenant_that_has_enough_is_passed_over_and_keeps_its_place():
+    queue = filled(*[waiter("a") for _ in range(3)], *[waiter("b") for _ in range(2)])
+    assert [queue.pop(0.0, lambda tenant: tenant != "a").tenant for _ in range(2)] == ["b", "b"]
+    # Nobody else waits: what is there is no use to anybody else.
+    assert queue.pop(0.0, lambda tenant: tenant != "a").tenant == "a"
+    for _ in range(2):
+        assert queue.push(waiter("b"))
+    assert served(queue, 1) == ["a"]
+
+
+def test_how_many_are_before_a_newcomer():
+    queue = filled(*[waiter("crowd") for _ in range(50)], waiter("b"), waiter("b", 2))
+    assert queue.ahead("new", 0) == 2
+    assert queue.ahead("crowd", 0) == 52
+    assert queue.ahead("b", 0) == 2 + 3
+    assert queue.ahead("b", 2) == 1 + 2
+    assert queue.ahead("b", 3) == 1
+    assert filled().ahead("new", 0) == 0
+
+
 def test_whose_time_is_up_gets_no_turn():
     late, good = waiter(deadline=5.0), waiter(at=1.0)
     queue = filled(late, good)
@@ -161,9 +219,27 @@ class Machine(RuleBasedStateMachine):
         if room:
             self.waiting.append(one)
 
-    @rule()
-    def pop(self):
-        one = self.queue.pop(self.now)
+    @rule(tenant=st.sampled_from("abc"), priority=st.integers(-2, 2))
+    def displace(self, tenant, priority):
+        """A full queue loses at most one, who waits, is no better than the newcomer, and makes room for it."""
+        if self.queue.room(tenant):
+            return
+        loser = self.queue.displaced_by(tenant, priority)
+        if loser is None:
+            return
+        assert loser in self.waiting
+        assert loser.priority <= priority
+        self.waiting.remove(loser)
+        self.queue.leave(loser)
+        one = waiter(tenant, priority, self.now)
+        assert self.queue.push(one)
+        self.waiting.append(one)
+
+    @rule(barred=st.sampled_from(["", "a", "ab", "abc"]))
+    def pop(self, barred):
+        one = self.queue.pop(self.now, lambda tenant: tenant not in barred)
+        others = [other for other in self.waiting if other.deadline > self.now and other.tenant not in barred]
+        assert not (others and one.tenant in barred)
         alive = [other for other in self.waiting if other.deadline > self.now]
         assert (one is None) == (not alive)
         if one is not None:
