@@ -12,12 +12,15 @@ Message = dict[str, str]
 class Answer:
     """`ttft_ms` and `total_ms` are the caller's own clock; the rest is what the platform reports at the end.
 
-    `cost_usd` is exact; `truncated` says why the answer ended before its time ("budget"), "" where it did not.
+    `route` is how the model and the worker were found (x-headrace-route). `cost_usd` is exact; `truncated` says why the
+    answer ended before its time ("budget"), "" where it did not.
     """
 
     text: str = ""
     session: str = ""
     worker: str = ""
+    request_id: str = ""
+    route: str = ""
     finish: str = ""
     prompt_tokens: int = 0
     completion_tokens: int = 0

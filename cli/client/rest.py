@@ -43,6 +43,8 @@ class RestClient:
                 if response.status_code != httpx.codes.OK:
                     raise refused(response.status_code, await response.aread())
                 answer.worker = response.headers.get("x-headrace-worker", "")
+                answer.request_id = response.headers.get("x-request-id", "")
+                answer.route = response.headers.get("x-headrace-route", "")
                 answer.session = response.headers.get("x-session-id", question.session)
                 if on_worker is not None:
                     on_worker(answer.worker)

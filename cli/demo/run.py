@@ -20,6 +20,7 @@ from cli.demo.checks import Checks
 from cli.demo.lost_worker import check_lost_worker, kill_in_mid_stream
 from cli.demo.overrun import Overrun, check_cut_stream, check_overrun, cut_stream, overrun
 from cli.demo.session import MODEL, agent_session, check_session
+from cli.demo.tiers import Routed, ask_auto, check_tiers
 from cli.errors import CliError
 from cli.install import admin_key
 from cli.platform import running_platform, wait_settled
@@ -44,6 +45,7 @@ class Demo:
     first_token_seconds: float = 0.0
     sessions: dict[str, list[Answer]] = field(default_factory=dict)
     overrun: Overrun = field(default_factory=Overrun)
+    routed: list[Routed] = field(default_factory=list)
     checks: Checks = field(init=False)
 
     def __post_init__(self) -> None:
@@ -57,6 +59,7 @@ class Demo:
             "first_token_target_seconds": FIRST_TOKEN_TARGET_SECONDS,
             "sessions": {name: [asdict(step) for step in steps] for name, steps in self.sessions.items()},
             "overrun": self.overrun.document(),
+            "auto": {routed.name: routed.document() for routed in self.routed},
             "checks": self.checks.results,
         }
 
@@ -79,8 +82,9 @@ async def run_demo(demo: Demo) -> None:
             await _all_ready(supervisor)
             await _sessions(demo, client, supervisor, key)
             await _lost_worker(demo, client, supervisor)
-        with AdminClient(supervisor.state.rest, admin_key(demo.config.layout)) as admin:
-            await _money(demo, supervisor.state.rest, admin)
+            with AdminClient(supervisor.state.rest, admin_key(demo.config.layout)) as admin:
+                await _tiers(demo, client, admin)
+                await _money(demo, supervisor.state.rest, admin)
         seen = [ProcessState(**asdict(process)) for process in supervisor.state.processes]
         demo.view.note("Stopping in drain order.")
     left = [process.name for process in seen if same_process(process.pid, process.started_at)]
@@ -144,6 +148,17 @@ async def _lost_worker(demo: Demo, client: RestClient, supervisor: Supervisor) -
     demo.checks.expect(
         state.restarts == 1, f"{victim.name} is back under its name with a new boot id ({state.boot_id})"
     )
+
+
+async def _tiers(demo: Demo, client: RestClient, admin: AdminClient) -> None:
+    if not demo.config.router_tiers:
+        demo.view.note("No tiers are configured here, so nothing is asked of `auto`.")
+        return
+    demo.view.note("An easy and a hard question, both to `auto`:")
+    if demo.config.needs_bundled_model:
+        demo.view.note("  (Both tiers are the bundled model here: one line in headrace.yaml gives a tier another.)")
+    demo.routed = await ask_auto(client, admin, demo.view.note)
+    check_tiers(demo.checks, demo.routed)
 
 
 async def _money(demo: Demo, url: str, admin: AdminClient) -> None:

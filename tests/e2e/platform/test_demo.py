@@ -14,6 +14,8 @@ def test_the_demo_holds(platform, wait_until):
     assert document["ok"]
     assert [len(steps) for steps in document["sessions"].values()] == [5, 5]
     assert document["first_token_seconds"] > 0
+    assert {name: routed["tier"] for name, routed in document["auto"].items()} == {"easy": "small", "hard": "large"}
+    assert all(routed["reason"] and routed["route"] for routed in document["auto"].values())
     assert document["overrun"]["refused"]["code"] == "insufficient_quota"
     assert 0 < float(document["overrun"]["spent_usd"]) <= float(document["overrun"]["budget_usd"])
     wait_until(lambda: not platform.leftovers(), "every process to be gone", 10)
