@@ -153,7 +153,7 @@ def pipeline(channel: ReadyChannel, charges: Charges | None = None) -> ChatPipel
         RunnerLimits(),
         room,
         Breakers(clock, BreakerRule()),
-        Quarantine(MemorySuspects(clock, 60.0), partial(workers.lives, timeout=0.25), clock, b"pepper"),
+        Quarantine(MemorySuspects(clock, 60.0), partial(workers.died, timeout=0.25), clock, b"pepper"),
     )
     preparer = Preparer(parts, CacheSalts(b"pepper"), clock, PrepareLimits())
     return ChatPipeline(

@@ -130,7 +130,8 @@ async def open_pipeline(
     lives = partial(workers.lives, timeout=options.watch.ask_seconds)
     _spawn(stack, Watchdog(breakers, lives, clock, options.watch).keep(), "watchdog")
     store = suspects or MemorySuspects(clock, options.quarantine_seconds)
-    quarantine = Quarantine(store, lives, clock, options.secret)
+    died = partial(workers.died, timeout=options.watch.ask_seconds)
+    quarantine = Quarantine(store, died, clock, options.secret)
     _spawn(stack, quarantine.keep(), "quarantine")
     services = Services(
         catalog=catalog,

@@ -10,7 +10,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 from headrace.inference.v1 import inference_pb2
 
 from libs.clock import Clock
-from libs.errors import PlatformError
+from libs.errors import PlatformError, Reason
 from libs.rpc.api import Channel, Stream
 from libs.rpc.method import method
 from services.gateway import convert
@@ -85,9 +85,19 @@ class RpcWorkers:
 
     async def lives(self, address: str, boot_id: str, *, timeout: float) -> bool:
         """See ports.Workers."""
-        channel = self._channels.get(address, timeout)
         try:
-            described = await channel.call(DESCRIBE, inference_pb2.DescribeModelRequest(), timeout=timeout)
+            return await self._life(address, timeout) == boot_id
         except PlatformError:
             return False
-        return described.boot_id == boot_id
+
+    async def died(self, address: str, boot_id: str, *, timeout: float) -> bool:
+        """See ports.Workers."""
+        try:
+            return await self._life(address, timeout) != boot_id
+        except PlatformError as error:
+            return error.reason is Reason.WORKER_LOST and not error.started
+
+    async def _life(self, address: str, timeout: float) -> str:
+        channel = self._channels.get(address, timeout)
+        described = await channel.call(DESCRIBE, inference_pb2.DescribeModelRequest(), timeout=timeout)
+        return described.boot_id

@@ -28,5 +28,6 @@ class BreakerObserver(Protocol):
         ...
 
 
-# Whether the worker at an address is in the life of that boot id: see Workers.lives. Never raises.
+# Of the worker at an address, under a boot id: see Workers.lives and Workers.died. Never raises.
 Lives = Callable[[str, str], Awaitable[bool]]
+Died = Callable[[str, str], Awaitable[bool]]

@@ -63,6 +63,13 @@ class Workers(Protocol):
         """Whether that worker is reachable and still in the same life. Never raises."""
         ...
 
+    async def died(self, address: str, boot_id: str, *, timeout: float) -> bool:
+        """Whether that life of the worker is over for certain: its port is closed, or another life answers there.
+
+        One that says nothing, or cannot be told from a network that is away, has not died. Never raises.
+        """
+        ...
+
 
 class Encoder(Protocol):
     """Template and tokenizer of one tokenizer digest."""

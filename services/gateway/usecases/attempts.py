@@ -267,7 +267,7 @@ class Run:
             where = candidate.worker, candidate.address, candidate.boot_id
             past = PastAttempt(*where, outcome, reason, self.first_token_ms, self._query.model)
             self.attempts.add(past)
-            if outcome in (Outcome.LOST, Outcome.DEATH):
+            if outcome in (Outcome.LOST, Outcome.DEATH) and reason != STALLED:
                 self._means.quarantine.lost(self.work.request, past)
         if outcome is not Outcome.FINAL:
             self._candidates.failed()

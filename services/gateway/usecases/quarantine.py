@@ -12,10 +12,10 @@ from collections.abc import Coroutine
 from libs.clock import Clock
 from libs.errors import PlatformError, Reason
 from libs.telemetry import get_logger
-from services.gateway.domain.attempts import Outcome, PastAttempt
+from services.gateway.domain.attempts import PastAttempt
 from services.gateway.domain.quarantine import DEATHS_MAX, Suspects, characters, fingerprint
 from services.gateway.domain.turns import ChatRequest
-from services.gateway.ports.breakers import Lives
+from services.gateway.ports.breakers import Died
 from services.gateway.ports.quarantine import SuspectStore
 
 # How late a gateway learns of a death that another one saw.
@@ -26,9 +26,9 @@ _log = get_logger("quarantine")
 class Quarantine:
     """What is known of requests that workers died of. Run `keep` as a task. Calls pay for it only under suspicion."""
 
-    def __init__(self, store: SuspectStore, lives: Lives, clock: Clock, secret: bytes) -> None:
+    def __init__(self, store: SuspectStore, died: Died, clock: Clock, secret: bytes) -> None:
         self._store = store
-        self._lives = lives
+        self._died = died
         self._clock = clock
         self._secret = secret
         self._known = Suspects()
@@ -46,7 +46,10 @@ class Quarantine:
         return deaths
 
     def lost(self, request: ChatRequest, past: PastAttempt) -> None:
-        """The call lost its worker: if that one has died, the request is a suspect. Returns at once."""
+        """The call lost its worker: if that one has died, the request is a suspect. Returns at once.
+
+        Workers that are silent or out of reach have not: whole machines and networks fail without any request's help.
+        """
         key = fingerprint(request, self._secret)
         task = self._spawn(self._blame(key, characters(request), past, self._blames.get(key)))
         self._blames[key] = task
@@ -81,7 +84,7 @@ class Quarantine:
     async def _blame(self, key: str, size: int, past: PastAttempt, before: asyncio.Task[None] | None) -> None:
         if before is not None:
             await asyncio.wait({before})
-        if past.outcome is not Outcome.DEATH and await self._lives(past.address, past.boot_id):
+        if past.reason != Reason.ENGINE_DEAD and not await self._died(past.address, past.boot_id):
             return
         try:
             suspect = await self._store.blame(key, size, f"{past.worker}/{past.boot_id}")

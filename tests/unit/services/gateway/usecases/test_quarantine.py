@@ -97,9 +97,9 @@ def test_an_answer_that_comes_before_the_death_is_certain_clears_all_the_same(tm
 
             async def slow_to_say(address, boot_id):
                 await asyncio.sleep(0.2)
-                return False
+                return True
 
-            world.pipeline._services.means.quarantine._lives = slow_to_say
+            world.pipeline._services.means.quarantine._died = slow_to_say
             assert whole(await world.answer())
             await told(world)
             stopped.channel.restore()
@@ -120,6 +120,22 @@ def test_a_lost_connection_to_a_worker_that_lives_is_no_death(tmp_path):
             await told(world)
             for worker in workers:
                 worker.script.clear()
+            assert whole(await world.answer())
+
+    run(scenario())
+
+
+def test_workers_that_stand_still_are_not_dead_and_put_nobody_under_suspicion(tmp_path):
+    async def scenario():
+        workers = [Worker("a", [("hang", 0)]), Worker("b", [("hang", 0)]), Worker("c")]
+        async with world_of(workers, tmp_path) as world:
+            for worker in workers:
+                worker.frozen = True
+            await world.failure()
+            await told(world)
+            for worker in workers:
+                worker.frozen = False
+            await asyncio.sleep(5)
             assert whole(await world.answer())
 
     run(scenario())
