@@ -22,10 +22,7 @@ FORM = (
     "money or percent",
     "years",
     "question marks",
-    "sentences",
-    "lines",
     "blanks to fill",
-    "quotes",
     "capitalised words",
     "negation in capitals",
     "options",
@@ -36,12 +33,10 @@ FORM = (
     "options are numbers",
     "options repeat words",
     "all or none of the above",
-    "numbered statements",
     "two statements",
     "true or false",
     "passage",
     "code",
-    "ends as a question",
     "which of the following",
     "comparisons",
     "links between clauses",
@@ -51,9 +46,8 @@ _NUMBER = re.compile(r"\d+")
 _CAPITALISED = re.compile(r"[a-z,] [A-Z][a-z]")
 _NEGATION = re.compile(r"NOT|EXCEPT|LEAST|FALSE|UNLESS")
 _MATHS = tuple(b"=^+*<>|\\\xd7\xf7\xb2")
-_SPACE, _NEWLINE, _BACKSLASH, _PERCENT, _DOLLAR, _QUESTION, _UNDERSCORE, _QUOTE = b' \n\\%$?_"'
+_SPACE, _NEWLINE, _BACKSLASH, _PERCENT, _DOLLAR, _QUESTION, _UNDERSCORE = b" \n\\%$?_"
 _BRACE, _SEMICOLON, _BACKQUOTE = b"{;`"
-_ROMAN = frozenset((b"ii", b"iii", b"iv"))
 _COMPARISONS = frozenset(
     b"more less fewer than twice half double triple thrice times third quarter fifth larger smaller greater longer "
     b"older younger as".split()
@@ -66,7 +60,7 @@ def measure(reading: Reading) -> list[float]:
     counts = np.bincount(np.frombuffer(reading.raw, np.uint8), minlength=256).tolist()
     return (
         _signs(reading, counts)
-        + _sentences(reading.stem, counts)
+        + _stem(reading.stem, counts)
         + _options(reading, digits=any(counts[48:58]))
         + _kind(reading, counts)
     )
@@ -91,13 +85,10 @@ def _signs(reading: Reading, counts: list[int]) -> list[float]:
     ]
 
 
-def _sentences(stem: str, counts: list[int]) -> list[float]:
+def _stem(stem: str, counts: list[int]) -> list[float]:
     return [
         log1p(counts[_QUESTION]),
-        log1p(stem.count(". ") + stem.count("? ") + stem.count(".\n")),
-        log1p(stem.count("\n")),
         float(counts[_UNDERSCORE] > 1),
-        log1p(counts[_QUOTE]),
         log1p(len(_CAPITALISED.findall(stem))),
         float(_NEGATION.search(stem) is not None),
     ]
@@ -128,12 +119,10 @@ def _options(reading: Reading, *, digits: bool) -> list[float]:
 def _kind(reading: Reading, counts: list[int]) -> list[float]:
     text, stem = reading.text, reading.stem
     return [
-        float(not _ROMAN.isdisjoint(reading.words)),
         float("Statement 1" in stem or "Scenario 1" in stem),
         float("True, " in text or "False, " in text),
         float("following information" in stem or "passage" in stem),
         float(counts[_BRACE] + counts[_SEMICOLON] + counts[_BACKQUOTE] > 1 or "()" in text or "\ndef " in text),
-        float(stem.rstrip().endswith("?")),
         float("of the following" in stem),
         log1p(sum(map(_COMPARISONS.__contains__, reading.words))),
         log1p(sum(map(_LINKS.__contains__, reading.words))),

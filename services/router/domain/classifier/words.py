@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 
 # Longer runs are hashes, keys and encodings: no word.
 WORD_LENGTH_MAX = 32
+# Words that are remembered in pieces, some 200 bytes each: traffic has its own words, and they come again.
+REMEMBERED_MAX = 4096
 # Stands before a piece that goes on within a word.
 INNER = b"##"
 
@@ -17,6 +19,7 @@ class Pieces:
         numbered = list(enumerate(pieces, 1))
         self._rows = {piece: row for row, piece in numbered if not piece.startswith(INNER)}
         self._inner = {piece[len(INNER) :]: row for row, piece in numbered if piece.startswith(INNER)}
+        self._remembered: dict[bytes, list[int]] = {}
         self._longest = max(map(len, self._rows), default=0)
         self._longest_inner = max(map(len, self._inner), default=0)
 
@@ -31,7 +34,14 @@ class Pieces:
             if row is not None:
                 found.append(row)
             elif len(word) <= WORD_LENGTH_MAX:
-                found += self.split(word)
+                found += self._remembered.get(word) or self._split(word)
+        return found
+
+    def _split(self, word: bytes) -> list[int]:
+        found = self.split(word)
+        if len(self._remembered) >= REMEMBERED_MAX:
+            self._remembered.clear()
+        self._remembered[word] = found
         return found
 
     def split(self, word: bytes) -> list[int]:

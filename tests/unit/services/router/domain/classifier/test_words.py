@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.router.domain.classifier.words import WORD_LENGTH_MAX, Pieces
+from services.router.domain.classifier.words import REMEMBERED_MAX, WORD_LENGTH_MAX, Pieces
 
 PIECES = Pieces([b"glu", b"##con", b"##eo", b"##genesis", b"the", b"a", b"##b"])
 
@@ -23,6 +23,15 @@ def test_a_word_with_an_unknown_part_says_nothing():
 def test_keys_and_hashes_are_not_taken_apart():
     assert PIECES.rows([b"a" + b"b" * (WORD_LENGTH_MAX - 1)]) != []
     assert PIECES.rows([b"a" + b"b" * WORD_LENGTH_MAX]) == []
+
+
+def test_what_is_remembered_is_bounded_and_changes_nothing():
+    pieces = Pieces([b"word", *(b"##" + bytes([digit]) for digit in b"0123456789")])
+    words = [b"word%d" % n for n in range(REMEMBERED_MAX + 10)]
+    first, again = [pieces.rows([word]) for word in words], [pieces.rows([word]) for word in words]
+    assert first == again
+    assert first[12] == [1, 3, 4]
+    assert 0 < len(pieces._remembered) <= REMEMBERED_MAX
 
 
 @given(st.lists(st.sampled_from([b"the", b"a", b"ab", b"abb", b"glucon", b"x", b"thea"])))
