@@ -46,7 +46,7 @@ class ConcurrencyLimiter:
     """
 
     __slots__ = (
-        "_changed_at", "_count", "_exact", "_rule", "_since", "_starting", "_waits", "_wanted", "_workers",
+        "_changed_at", "_count", "_exact", "_rule", "_since", "_starting", "_tried", "_waits", "_wanted", "_workers",
         "in_flight", "limit", "service_seconds",
     )  # fmt: skip
 
@@ -59,7 +59,7 @@ class ConcurrencyLimiter:
         self.service_seconds = 0.0
         # Doubles with each step until the first one down, as TCP does.
         self._starting = True
-        self._wanted = False
+        self._wanted = self._tried = False
         self._changed_at = self._since = now
         self._waits: list[float] = []
         self._count = 0
@@ -93,6 +93,10 @@ class ConcurrencyLimiter:
 
         True when the limit was looked at: there may be room.
         """
+        if self._wanted and not self._tried:
+            # The limit has just been reached: what was sent before does not speak for it, however short its waits.
+            self._tried = True
+            self._forget(now)
         if sent_at < self._changed_at:
             return False
         if not self._count:
@@ -140,8 +144,11 @@ class ConcurrencyLimiter:
     def _set(self, limit: float, now: float) -> None:
         self._exact = min(max(limit, float(self._workers)), float(max(self._rule.limit_max, self._workers)))
         self.limit = int(self._exact)
+        self._wanted = self._tried = False
+        self._forget(now)
+
+    def _forget(self, now: float) -> None:
         self._changed_at = now
-        self._wanted = False
         self._waits.clear()
         self._count = 0
 

@@ -146,6 +146,22 @@ def test_the_calls_of_before_a_step_do_not_speak_about_it():
     assert one.limit == after
 
 
+def test_calls_of_an_idle_time_do_not_speak_for_a_limit_that_is_reached_later():
+    one = limiter(start_per_worker=50)
+    for number in range(20):
+        one.take()
+        one.began(number * 0.01, 0.0, number * 0.01)
+    while one.take():
+        pass
+    one.began(0.19, 0.0, 0.4)
+    for number in range(20):
+        one.began(0.19, 0.0, 0.41 + number * 0.05)
+    assert one.limit == 50
+    for number in range(20):
+        one.began(0.5, 0.0, 1.5 + number * 0.05)
+    assert one.limit > 50
+
+
 def test_it_follows_the_number_of_workers():
     one = limiter(workers=2, start_per_worker=10)
     one.resize(4, 1.0)
