@@ -48,6 +48,8 @@ struct Tally {
     other: u64,
     latency: Samples,
     refusal: Samples,
+    /// Of refusals, from when the request left.
+    refusal_sent: Samples,
     /// Of refusals: how late the request left, which is the generator's own part.
     lag: Samples,
     retry_after_ms: Samples,
@@ -59,6 +61,7 @@ impl Tally {
             "sent": self.sent, "answered": self.answered, "refused": self.refused, "gave_up": self.gave_up,
             "other": self.other,
             "latency_us": self.latency.summary_us(), "refusal_us": self.refusal.summary_us(),
+            "refusal_from_sent_us": self.refusal_sent.summary_us(),
             "refusal_generator_lag_us": self.lag.summary_us(), "retry_after_us": self.retry_after_ms.summary_us(),
         })
     }
@@ -169,6 +172,7 @@ async fn one(shared: Rc<Shared>, serial: u64, due: u64, phase: usize, key: usize
             End::Refused(after) => {
                 tally.refused += 1;
                 tally.refusal.push(took);
+                tally.refusal_sent.push(over - left_at);
                 tally.lag.push(lag);
                 tally.retry_after_ms.push(after * 1000);
             }
