@@ -34,6 +34,7 @@ ITEMS = (
     Item("kill.run", ("--campaigns", "plain,constrained", "--kills", "3")),
     Item("overspend", ("--seeds", "4")),
     Item("ledger_cost", ("--rounds", "3", "--seconds", "3"), needs_cargo=True),
+    Item("overload", ("--seconds", "20", "--peak-seconds", "10", "--unprotected-seconds", "10"), needs_cargo=True),
     Item("store_stopped", ("--rounds", "2")),
     Item("store_client", ("--rounds", "3"), needs_model=False),
     Item("classifier.run", ("--repeats", "4", "--samples", "500"), needs_model=False),
