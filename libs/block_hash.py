@@ -27,6 +27,9 @@ _MASK = (1 << 64) - 1
 _MIX_1, _MIX_2 = 0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53
 _UNMIX_1, _UNMIX_2 = pow(_MIX_1, -1, 1 << 64), pow(_MIX_2, -1, 1 << 64)
 _KEYS_KEPT = 4096
+# Blocks hashed in one go. A key keeps as many powers, so that one long prompt of every tenant takes no memory for good:
+# 16 KiB for each of those keys.
+_RUN = 1024
 
 
 class _Key:
@@ -43,7 +46,7 @@ class _Key:
         self._backward = self._forward
 
     def powers(self, count: int) -> tuple[Hashes, Hashes]:
-        """step^(i+1) and step^-(i+1) for i below `count`, modulo 2^64."""
+        """step^(i+1) and step^-(i+1) for i below `count`, modulo 2^64; at most `_RUN` of them are asked for."""
         if len(self._forward) < count:
             size = max(64, 1 << (count - 1).bit_length())
             self._forward = _powers(self.step, size)
@@ -65,10 +68,17 @@ def block_hashes(tokens: bytes, block_tokens: int, salt: str, adapter: str = "",
     key = _key(salt, adapter, block_tokens)
     blocks = np.frombuffer(tokens, dtype="<u4", count=count * block_tokens).reshape(count, block_tokens)
     contents = _mixed(blocks.astype(np.uint64) @ key.weights)
-    forward, backward = key.powers(count)
-    start = np.uint64(key.root if parent is None else _unmixed(parent))
+    start = key.root if parent is None else _unmixed(parent)
     # h[i] = step * h[i-1] + content[i], without the loop: h[i] = step^(i+1) * (start + sum of content[j] / step^(j+1)).
-    return _mixed(forward * (start + np.cumsum(contents * backward, dtype=np.uint64)))
+    for first in range(0, count, _RUN):
+        run = contents[first : first + _RUN]
+        forward, backward = key.powers(len(run))
+        run *= backward
+        run.cumsum(out=run)
+        run += np.uint64(start)
+        run *= forward
+        start = int(run[-1])
+    return _mixed(contents)
 
 
 def block_hash(block: bytes, salt: str, adapter: str = "", parent: int | None = None) -> int:

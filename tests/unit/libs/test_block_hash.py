@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import libs.block_hash as block_hash_module
 from libs.block_hash import block_hash, block_hashes, packed, unpacked
 
 
@@ -31,6 +32,22 @@ def test_block_by_block_is_all_at_once(tokens, size):
         parent = block_hash(prompt(*tokens[at : at + size]), "salt", "adapter", parent)
         found.append(parent)
     assert found == block_hashes(prompt(*tokens), size, "salt", "adapter").tolist()
+
+
+def test_a_prompt_of_several_runs_is_one_chain():
+    count = 2 * block_hash_module._RUN + 3
+    tokens, parent, found = prompt(*range(2 * count)), None, []
+    for at in range(0, len(tokens), 8):
+        parent = block_hash(tokens[at : at + 8], "salt", "", parent)
+        found.append(parent)
+    assert found == block_hashes(tokens, 2, "salt").tolist()
+
+
+def test_a_long_prompt_leaves_little_behind_per_salt():
+    salt = "of this test alone"
+    block_hashes(prompt(*range(100_000)), 2, salt)
+    key = block_hash_module._key(salt, "", 2)
+    assert key._forward.nbytes + key._backward.nbytes <= 16 * 1024
 
 
 def test_an_empty_block_is_refused():
