@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from libs.clock import Clock
@@ -21,8 +21,11 @@ from services.gateway.ports.breakers import BreakerObserver
 # What was not used for so long is forgotten: its breaker would let a call through again anyway.
 KEPT_SECONDS = 300.0
 RETRY_AFTER_SECONDS_MIN = 1.0
+# How often a call asks the router again where all workers are left alone: a worker's next life is found so soon.
+FOUND_SECONDS = 0.25
 # By `Breaker.refuses`, as explain records say it.
 WHY = {"open": "breaker-open", "half-open": "half-open", "paused": "retry-after"}
+BROKEN = frozenset({"open", "half-open"})
 UPSTREAM = "upstream"
 # Others name a time, too, and mean the call that they refuse.
 ASKS_FOR_A_PAUSE = frozenset({Reason.OVERLOADED, Reason.UPSTREAM_ERROR})
@@ -36,6 +39,25 @@ class Refused:
     cause: str
     # One of them is no failure: it asked for a pause, and will have room.
     paused: bool
+
+
+def all_left_alone(name: str, refused: Refused) -> PlatformError:
+    """What a caller is told of the model `name`: at once, and when it is worth coming again."""
+    when = f"One of them is tried again in {refused.seconds:.0f} s; send the request again then."
+    if refused.paused:
+        message = f"The workers of model '{name}' are full or asked for a pause, or have failed lately. {when}"
+        return PlatformError(Reason.OVERLOADED, message, retry_after_seconds=refused.seconds, started=False)
+    message = f"Every worker of model '{name}' has failed lately ({refused.cause}) and is left alone. {when}"
+    return PlatformError(Reason.NO_WORKER, message, retry_after_seconds=refused.seconds, started=False)
+
+
+def _refused(guards: Sequence[Guard], now: float) -> Refused:
+    """The soonest of them counts."""
+    if not guards:
+        return Refused(RETRY_AFTER_SECONDS_MIN, "", paused=False)
+    seconds, soonest = min([(guard.breaker.wait_seconds(now), guard) for guard in guards], key=lambda wait: wait[0])
+    paused = any(guard.breaker.refuses(now) == "paused" for guard in guards)
+    return Refused(max(seconds, RETRY_AFTER_SECONDS_MIN), soonest.breaker.cause, paused)
 
 
 class Breakers:
@@ -56,8 +78,23 @@ class Breakers:
         self._uniform = uniform
         self._guards: dict[tuple[str, str, str], Guard] = {}
         self._prefills: dict[str, PrefillPace] = {}
+        # By model: all its workers, when a call has just found them left alone, and until when that is believed.
+        self._found: dict[str, tuple[float, tuple[Guard, ...]]] = {}
         # Those with open attempts, for the watchdog.
         self.busy: dict[Guard, None] = {}
+
+    def check(self, info: ModelInfo) -> None:
+        """Raises NO_WORKER when a call has just found every worker of the model left alone, and they still are.
+
+        Before anything is spent on this call. Now and then one goes all the way: there may be other workers by then.
+        """
+        until, guards = self._found.get(info.model, (0.0, ()))
+        now = self._now()
+        if now >= until or not all(guard.breaker.refuses(now) in BROKEN for guard in guards):
+            return
+        for guard in guards:
+            self.skipped(WHY[guard.breaker.refuses(now)])
+        raise all_left_alone(info.name, _refused(guards, now))
 
     def admit(self, info: ModelInfo, candidate: Candidate) -> Flight | None:
         """An attempt that may be made, to be `opened` or given `back`; None = the worker is left alone."""
@@ -126,17 +163,13 @@ class Breakers:
             if self._observer is not None:
                 self._observer.stalled(cause)
 
-    def all_refused(self, info: ModelInfo, candidates: Iterable[Candidate]) -> Refused:
-        """What is to be told of workers that are all left alone: the soonest of them counts."""
+    def all_refused(self, info: ModelInfo, candidates: Iterable[Candidate]) -> PlatformError:
+        """What is to be told when all workers of a plan are left alone."""
         now = self._now()
         keys = [(info.model, candidate.worker, candidate.boot_id) for candidate in candidates]
-        guards = [guard for guard in map(self._guards.get, keys) if guard is not None]
-        waits = [(guard.breaker.wait_seconds(now), guard) for guard in guards]
-        if not waits:
-            return Refused(RETRY_AFTER_SECONDS_MIN, "", paused=False)
-        seconds, soonest = min(waits, key=lambda wait: wait[0])
-        paused = any(guard.breaker.refuses(now) == "paused" for guard in guards)
-        return Refused(max(seconds, RETRY_AFTER_SECONDS_MIN), soonest.breaker.cause, paused)
+        guards = tuple([guard for guard in map(self._guards.get, keys) if guard is not None])
+        self._found[info.model] = (now + FOUND_SECONDS, guards)
+        return all_left_alone(info.name, _refused(guards, now))
 
     def of_model(self, model: str) -> list[Guard]:
         """All workers that are known under a model."""

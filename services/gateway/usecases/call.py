@@ -153,6 +153,8 @@ class Call:
 
     async def _use_model(self) -> None:
         self._check_room()
+        if not self._inherits and self._variants.info is not None:
+            self._services.means.breakers.check(self._variants.info)
         opened = self._session.opened if self._session else None
         work = await self._variants.prepare(self.record.request_id, opened)
         self.record.model = work.info.name

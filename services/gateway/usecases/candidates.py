@@ -172,11 +172,4 @@ class Candidates:
 
     def _all_left_alone(self) -> PlatformError:
         """Nobody is asked, and the caller learns at once when it is worth coming again."""
-        refused = self._breakers.all_refused(self._info, self._left_out.values())
-        name = self._query.model if self._query else ""
-        when = f"One of them is tried again in {refused.seconds:.0f} s; send the request again then."
-        if refused.paused:
-            message = f"The workers of model '{name}' are full or asked for a pause, or have failed lately. {when}"
-            return PlatformError(Reason.OVERLOADED, message, retry_after_seconds=refused.seconds, started=False)
-        message = f"Every worker of model '{name}' has failed lately ({refused.cause}) and is left alone. {when}"
-        return PlatformError(Reason.NO_WORKER, message, retry_after_seconds=refused.seconds, started=False)
+        return self._breakers.all_refused(self._info, self._left_out.values())

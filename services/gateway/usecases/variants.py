@@ -73,6 +73,11 @@ class Variants:
             raise self._unknown(name)
 
     @property
+    def info(self) -> ModelInfo | None:
+        """The model at hand; None = it is not known yet."""
+        return self._info
+
+    @property
     def name(self) -> str:
         """Name of the model at hand, "" = there is none yet."""
         return self._info.name if self._info is not None else ""

@@ -66,7 +66,7 @@ def test_when_all_are_left_alone_the_client_hears_at_once_when_to_come_again(tmp
         async with world_of([Worker(name) for name in names], tmp_path) as world:
             await warm(world)
             await broken(world, *names)
-            before, places = requests(world), len(world.router.places)
+            before, places, held = requests(world), len(world.router.places), len(world.ledger.settled)
             began = world.clock.monotonic()
             for _ in range(5):
                 _, error = await world.failure()
@@ -75,8 +75,9 @@ def test_when_all_are_left_alone_the_client_hears_at_once_when_to_come_again(tmp
                 assert world.record.attempts == 0
             assert world.clock.monotonic() == began
             assert requests(world) == before
-            # Once per call: the catalog has nobody who was not named.
-            assert len(world.router.places) == places + 5
+            # The first has asked, and the catalog has nobody whom the router did not name.
+            assert len(world.router.places) <= places + 1
+            assert len(world.ledger.settled) <= held + 1
 
     run(scenario())
 
@@ -136,6 +137,8 @@ def test_a_new_life_of_a_worker_starts_with_a_closed_breaker(tmp_path):
             await broken(world, "a")
             world.workers["a"].channel.restore()
             world.workers["a"].boot_id = "another life"
+            # Long before the breaker of the life before would let a probe through.
+            await asyncio.sleep(0.25)
             assert whole(await world.answer())
 
     run(scenario())
