@@ -42,7 +42,7 @@ class PlacementSettings(SettingsGroup):
     # What a token of work ahead costs, in tokens that are computed although another worker has them. 1.0 looks at this
     # prompt's first token alone and copies prefixes to idle workers; low keeps prefixes together and waits, since
     # the work saved is everybody's. 0 = longest prefix, whatever the queue.
-    queue_share: float = Field(default=0.2, ge=0.0, le=1.0)
+    queue_share: float = Field(default=0.16, ge=0.0, le=1.0)
     # A running call slows others down by its part of each step: so many tokens. 0 = only queues count.
     running_tokens: float = Field(default=16.0, ge=0.0, le=10_000.0)
     # Share of the uncached tokens sent to a worker in the last minutes that is held against it, so that caches fill

@@ -29,7 +29,7 @@ class PlacementRule:
     load_factor: float = 1.25
     places_max: int = 4
     running_tokens: float = 16.0
-    queue_share: float = 0.2
+    queue_share: float = 0.16
     balance_share: float = 0.005
     pressure_start: float = 0.9
     tree_share: float = 0.5
