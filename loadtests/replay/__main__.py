@@ -3,6 +3,7 @@
     python -m loadtests.replay --trace ../shared/data/traces/mooncake_conversation.jsonl --seeds 3
     python -m loadtests.replay --scenarios "unlimited; small caches" --rules "headrace; round-robin"
     python -m loadtests.replay --sensitivity
+    python -m loadtests.replay --robustness
 
 Prints a table per scenario on stderr and one JSON document on stdout. Every seed draws other arrivals between the
 trace's stamps and other ties; all rules meet the same calls. Figures are medians over the seeds; `p90_ratio` is the
@@ -15,11 +16,14 @@ import argparse
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from loadtests.common.report import emit
 from loadtests.replay import figures
+from loadtests.replay.engine import EngineModel
+from loadtests.replay.robustness import cases
 from loadtests.replay.rules import BOUND, OURS, RULES, Make
 from loadtests.replay.run import Replay
 from loadtests.replay.scenarios import WORKERS, Scenario, all_scenarios
@@ -40,9 +44,15 @@ class Task:
     workers: int
 
 
+@lru_cache(maxsize=1)
+def loaded(path: str) -> Trace:
+    """The trace, once per process."""
+    return load(Path(path))
+
+
 def play(task: Task) -> dict[str, float]:
     """Runs it."""
-    scenario = next(item for item in all_scenarios(load(Path(task.path))) if item.name == task.scenario)
+    scenario = next(item for item in all_scenarios(loaded(task.path)) if item.name == task.scenario)
     trace = scenario.trace(task.seed)
     changes = scenario.changes(trace)
     make: Make = {**RULES, **variants()}[task.rule]
@@ -68,16 +78,36 @@ def compare(
     return {"about": scenario.about, "cache_blocks": scenario.cache_blocks, "rules": table}
 
 
+def robust(args: argparse.Namespace, base: Trace, pool: ProcessPoolExecutor) -> dict[str, dict[str, float]]:
+    """The router's rule on other data, caches without a bound, one seed."""
+    futures = {name: pool.submit(play_case, args.trace, name) for name in cases(base)}
+    found = {}
+    for name, future in futures.items():
+        row = found[name] = future.result()
+        words = f"{name:20} {row['of_ceiling']:7.4f} of the ceiling, imbalance {row['imbalance']:.3f}"
+        print(words, file=sys.stderr, flush=True)
+    return found
+
+
+def play_case(path: str, name: str) -> dict[str, float]:
+    """Runs one of them."""
+    make, workers = cases(loaded(path))[name]
+    trace = make()
+    outcome = Replay(trace, EngineModel(), RULES[OURS], workers=workers, seed=1).run()
+    return {key: round(value, 4) for key, value in figures.of_run(trace, outcome, ()).items()}
+
+
 def show(scenario: Scenario, table: dict[str, dict[str, Any]]) -> None:
     """The table, for people."""
     print(f"\n{scenario.name}: {scenario.about}", file=sys.stderr)
-    head = f"{'rule':40} {'hits':>7} {'of max':>7} {'imbal.':>7} {'p50':>9} {'p90':>9} {'p99':>9} {'ratio':>8} {'moved':>6}"
-    print(head, file=sys.stderr)
+    head = "".join(f"{word:>8}" for word in ("hits", "of max", "imbal."))
+    times = "".join(f"{word:>10}" for word in ("p50", "p90", "p99", "ratio"))
+    print(f"{'rule':40}{head}{times}  moved", file=sys.stderr)
     for rule, row in sorted(table.items(), key=lambda item: item[1]["ttft_ms_p90"]):
         times = " ".join(f"{row[f'ttft_ms_p{q}']:9.0f}" for q in (50, 90, 99))
         print(
             f"{rule:40} {row['hit_ratio']:7.4f} {row['of_ceiling']:7.4f} {row['imbalance']:7.3f} {times}"
-            f" {row.get('p90_ratio', 1):8.3f} {row['sessions_moved']:6.0f}",
+            f" {row.get('p90_ratio', 1):9.3f} {row['sessions_moved']:6.0f}",
             file=sys.stderr,
             flush=True,
         )
@@ -114,6 +144,7 @@ def main() -> None:
     parser.add_argument(
         "--sensitivity", action="store_true", help="other settings of the router instead of other rules"
     )
+    parser.add_argument("--robustness", action="store_true", help="hits and balance on other data, without bounds")
     parser.add_argument("--list", action="store_true", help="names of scenarios and rules")
     parser.add_argument("--out")
     args = parser.parse_args()
@@ -128,6 +159,9 @@ def main() -> None:
     if unknown := (wanted - {each.name for each in scenarios}) | (set(rules) - set(known)):
         parser.error(f"unknown: {', '.join(sorted(unknown))}. See --list")
     with ProcessPoolExecutor(args.jobs) as pool:
+        if args.robustness:
+            emit("replay-robustness", {"trace": Path(args.trace).name, "cases": robust(args, base, pool)}, args.out)
+            return
         results = {
             each.name: compare(args, each, rules, pool) for each in scenarios if not wanted or each.name in wanted
         }

@@ -18,7 +18,12 @@ _HEAD_START_MS = -1000.0
 
 
 class Policy(Protocol):
-    """A placement rule. Times are milliseconds of the replay. Nothing blocks or raises."""
+    """A placement rule. Times are milliseconds of the replay. Nothing blocks or raises.
+
+    `listens`: workers' messages are for it; else none are made, which halves the work of a replay.
+    """
+
+    listens: bool
 
     def members(self, workers: Sequence[str], now: float) -> None:
         """These workers are alive, the others are gone with their caches."""
@@ -124,13 +129,15 @@ class Replay:
     def _open(self, name: str, now: float) -> None:
         def changed(at: float) -> None:
             gauge.changed(at)
-            feed.changed(at)
+            if self._policy.listens:
+                feed.changed(at)
 
         worker = SimWorker(name, self._model, self._first_token(name), self._finished(name), changed)
         gauge = self._gauges[name] = Gauge(worker)
         feed = Feed(worker, self._at, lambda state, at: self._policy.heard(name, state, at), self._rng)
         self._workers[name], self._feeds[name] = worker, feed
-        feed.start(now)
+        if self._policy.listens:
+            feed.start(now)
 
     def _change(self, change: Change, now: float) -> None:
         lost: list[Job] = []

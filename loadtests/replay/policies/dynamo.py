@@ -24,6 +24,8 @@ from loadtests.replay.trace import Request
 class Dynamo(Rule):
     """See above."""
 
+    listens = True
+
     def __init__(self, around: Surroundings) -> None:
         super().__init__(around)
         self._index = EventIndex()

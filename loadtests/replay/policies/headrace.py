@@ -87,6 +87,8 @@ class Reasons:
 class Headrace:
     """`sessions`: calls carry their session, and are bound; else each is placed on its own, by its blocks."""
 
+    listens = True
+
     def __init__(
         self, around: Surroundings, settings: PlacementSettings | None = None, *, sessions: bool = False
     ) -> None:

@@ -70,6 +70,8 @@ class LlmdDefault(Rule):
 class LlmdPrecise(LlmdDefault):
     """See above."""
 
+    listens = True
+
     def __init__(self, around: Surroundings) -> None:
         super().__init__(around)
         self._index = EventIndex(_EXPECTED_MS)

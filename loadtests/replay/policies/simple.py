@@ -14,6 +14,8 @@ from loadtests.replay.trace import Request
 class Rule:
     """Knows who is alive, hears nothing."""
 
+    listens = False
+
     def __init__(self, around: Surroundings) -> None:
         self._around = around
         self._workers: list[str] = []
