@@ -100,12 +100,14 @@ class EngineBlocks:
             self.unmapped += len(event.block_hashes)
             return
         parent, salt, adapter = start
-        tokens = pack(event.token_ids)
-        if len(event.block_hashes) == 1:  # an answer that grows
+        count = _plain(event, adapter)
+        self.unmapped += len(event.block_hashes) - count
+        tokens = pack(event.token_ids[: count * self._block_tokens])
+        if count == 1:  # an answer that grows
             ours = [block_hash(tokens, salt, adapter, parent)]
         else:
             ours = block_hashes(tokens, self._block_tokens, salt, adapter, parent).tolist()
-        for theirs, our in zip(event.block_hashes, ours, strict=True):
+        for theirs, our in zip(event.block_hashes[:count], ours, strict=True):
             known = self._known.get(theirs)
             if known is None:
                 known = self._known[theirs] = _Known(our, salt, adapter)
@@ -146,3 +148,13 @@ class EngineBlocks:
                 if not known.copies:
                     del self._known[theirs]
         self._sink.dropped(gone)
+
+
+def _plain(event: BlockStored, adapter: str) -> int:
+    """Leading blocks that tokens, adapter and salt tell all of: the first image or embedding ends them.
+
+    The first block of a prompt is `EngineBlocks._start`'s to judge: it alone may have a salt.
+    """
+    first = 1 if event.parent_block_hash is None else 0
+    keys = enumerate((event.extra_keys or [])[first:], first)
+    return next((at for at, of in keys if of and any(key != adapter for key in of)), len(event.block_hashes))

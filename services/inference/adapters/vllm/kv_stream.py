@@ -46,7 +46,9 @@ class KvStream:
         self._context: Any = None
         self._events: Any = None
         self._repeats: Any = None
+        self._endpoints: KvEndpoints | None = None
         self._next = 0
+        self._unmapped = False
         self._task: asyncio.Task[None] | None = None
         self._decode = msgspec.msgpack.Decoder(EventBatch).decode
         self._blocks = EngineBlocks(1, sink)
@@ -63,13 +65,27 @@ class KvStream:
 
         self._directory = Path(tempfile.mkdtemp(prefix="headrace-kv-"))
         endpoints = KvEndpoints(f"ipc://{self._directory}/events", f"ipc://{self._directory}/repeats")
-        self._context = zmq.asyncio.Context()
-        self._events, self._repeats = self._context.socket(zmq.SUB), self._context.socket(zmq.DEALER)
+        self._context, self._endpoints = zmq.asyncio.Context(), endpoints
+        self._events, self._repeats = self._connect(zmq.SUB, endpoints.events), self._ask_anew()
         self._events.subscribe(b"")
-        for socket, address in ((self._events, endpoints.events), (self._repeats, endpoints.repeats)):
-            socket.setsockopt(zmq.LINGER, 0)
-            socket.connect(address)
         return endpoints
+
+    def _ask_anew(self) -> Any:
+        """A socket for repeats that no answer to an earlier question comes to."""
+        import zmq
+
+        if self._repeats is not None:
+            self._repeats.close()
+        assert self._endpoints is not None  # noqa: S101 - open() came before
+        return self._connect(zmq.DEALER, self._endpoints.repeats)
+
+    def _connect(self, kind: int, address: str) -> Any:
+        import zmq
+
+        socket = self._context.socket(kind)
+        socket.setsockopt(zmq.LINGER, 0)
+        socket.connect(address)
+        return socket
 
     async def begin(self, block_tokens: int) -> bool:
         """Takes all events from the engine's start on. False when there are none to be had: then nothing is told."""
@@ -122,6 +138,8 @@ class KvStream:
                 async for number, payload in self._repeated():
                     self._apply(number, payload)
                 return True
+        # What it says later would be taken for the answer to the next question.
+        self._repeats = self._ask_anew()
         return False
 
     def _apply(self, number: int, payload: bytes) -> None:
@@ -133,6 +151,9 @@ class KvStream:
             self._blocks.forget()
         self._next = number + 1
         self._blocks.apply(self._decode(payload).events)
+        if self._blocks.unmapped and not self._unmapped:
+            self._unmapped = True
+            self._log("some blocks have no name here: images or embeddings, or what they hang on is not known")
 
     async def _repeated(self) -> AsyncIterator[tuple[int, bytes]]:
         while True:

@@ -96,6 +96,19 @@ def test_what_tokens_do_not_tell_all_of_is_left_out():
     assert rig.blocks.unmapped == 2
 
 
+@pytest.mark.parametrize("adapter", [None, "blue"])
+@pytest.mark.parametrize("more", [["hash of an image", 2], "embeddings"])
+def test_an_image_further_on_ends_what_is_told(adapter, more):
+    rig = Rig()
+    plain = [adapter] if adapter else []
+    keys = [[*plain, "s"], plain, [*plain, more], plain]
+    rig.apply(stored(range(16), names=[b"1", b"2", b"3", b"4"], keys=keys, lora_name=adapter))
+    rig.apply(stored(range(16, 20), names=[b"5"], parent=b"2", keys=[[*plain, more]], lora_name=adapter))
+    rig.apply(stored(range(20, 24), names=[b"6"], parent=b"5", keys=[plain], lora_name=adapter))
+    assert rig.held == set(ours(range(8), "s", adapter or ""))
+    assert rig.blocks.unmapped == 4
+
+
 @pytest.mark.parametrize(
     "event",
     [

@@ -42,7 +42,9 @@ class Publisher:
         self._pub.bind(endpoints.events)
         self._router.bind(endpoints.repeats)
         self._kept, self._batches, self._number = kept, [], 0
-        self.answers = True
+        self.answers, self.prompt = True, asyncio.Event()
+        self.prompt.set()
+        self.answered = 0
         self._task = asyncio.create_task(self._repeat())
 
     async def publish(self, payload, *, lost=False):
@@ -56,10 +58,12 @@ class Publisher:
             who, _, start = await self._router.recv_multipart()
             if not self.answers:
                 continue
+            await self.prompt.wait()
             for number, payload in self._batches:
                 if number >= int.from_bytes(start, "big"):
                     await self._router.send_multipart([who, b"", b"", number.to_bytes(8, "big"), payload])
             await self._router.send_multipart([who, b"", b"", (-1).to_bytes(8, "big", signed=True), b""])
+            self.answered += 1
 
     async def close(self):
         self._task.cancel()
@@ -153,6 +157,30 @@ def test_an_engine_that_does_not_answer_is_one_without_events(monkeypatch):
             return await here.stream.begin(SIZE), len(here.cache)
 
     assert run_real(scenario()) == (False, 0)
+
+
+def test_an_answer_that_comes_late_is_not_taken_for_the_next_one(monkeypatch):
+    async def scenario():
+        async with rig() as here:
+            assert await here.stream.begin(SIZE)
+            await here.publisher.publish(batch(1))
+            await here.holds(1)
+            monkeypatch.setattr(kv_stream, "_REPEAT_SECONDS", 0.1)
+            here.publisher.prompt.clear()
+            await here.publisher.publish(batch(2), lost=True)
+            await here.publisher.publish(batch(3))
+            await here.holds(3)  # it could not wait
+            answered = here.publisher.answered
+            here.publisher.prompt.set()
+            async with asyncio.timeout(LIMIT):
+                while here.publisher.answered == answered:
+                    await asyncio.sleep(0.005)
+            monkeypatch.setattr(kv_stream, "_REPEAT_SECONDS", LIMIT)
+            await here.publisher.publish(batch(4), lost=True)
+            await here.publisher.publish(batch(5))
+            await here.holds(3, 4, 5)
+
+    run_real(scenario())
 
 
 @pytest.mark.parametrize("payload", [b"\xc1nonsense", batch(9, group=1)])
