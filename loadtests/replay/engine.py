@@ -168,19 +168,16 @@ class SimWorker:
 
     def _prefilled(self, job: Job, tokens: int, now: float) -> None:
         job.prefill_left -= tokens
-        blocks = job.request.blocks
-        done = (
-            len(blocks)
-            if not job.prefill_left
-            else max(job.stored_to, len(blocks) - job.prefill_left // BLOCK_TOKENS - 1)
-        )
+        request, blocks = job.request, job.request.blocks
+        computed = (request.input_tokens + job.produced - job.prefill_left) // BLOCK_TOKENS
+        done = min(computed, len(blocks)) if job.prefill_left else len(blocks)
         self.stored.extend(blocks[job.stored_to : done])
         job.stored_to = done
         if job.prefill_left:
             return
         self._prefilling.remove(job)
         self._first_token(job, now)
-        left = job.request.output_tokens - job.produced - 1
+        left = request.output_tokens - job.produced - 1
         if left <= 0:
             self._end(job, now)
         else:
