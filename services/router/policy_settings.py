@@ -113,6 +113,8 @@ class TrialSettings(SettingsGroup):
     # Attempts that share their fate, as those of one session do: evidence counts for so much less. 1 takes each for
     # itself, and one unlucky session may stop a variant; 10 needs ten times the attempts.
     clump: float = Field(default=4.0, ge=1.0, le=1000.0)
+    # What was seen before counts half as much in the next window. Shorter notices sooner what has gone bad after a good
+    # time, and promises less, for each window may be wrong; it lasts until both sides have had `attempts_min`.
     window_seconds: float = Field(default=600.0, ge=10.0, le=86_400.0)
     # Attempts on either side before anything is stopped. Low values stop for a moment's trouble.
     attempts_min: int = Field(default=50, ge=10, le=1_000_000)

@@ -10,7 +10,6 @@ from typing import NamedTuple
 from libs.clock import Clock
 from libs.errors import PlatformError, Reason
 from services.router.domain.outcomes import Outcomes
-from services.router.domain.policy.wish import MODES
 from services.router.domain.variants.split import Split, Variant
 from services.router.domain.variants.tally import Tally
 from services.router.domain.variants.trial import Trial, TrialRule
@@ -86,9 +85,12 @@ class VariantDesk:
 
     async def look(self) -> None:
         """One look at the store and at the trials. A store that is away changes nothing; trials go on."""
+        before = dict(self.splits)
         try:
-            for pool, stored in (await self._store.load(list(self.splits))).items():
-                self._adopt(pool, stored)
+            for pool, stored in (await self._store.load(list(before))).items():
+                # What was changed here while the answer was under way is newer than it.
+                if self.splits[pool] is before[pool]:
+                    self._adopt(pool, stored)
         except PlatformError:
             pass
         self._fade()
@@ -132,14 +134,16 @@ class VariantDesk:
         """A name is a variant of the pool it was asked by, or that its model stands for."""
         for pool, split in self.splits.items():
             found = split.find(told.variant) if told.variant else None
-            if found is not None and (told.model in (pool, found.model) or told.model in MODES):
+            if found is not None and told.model in (pool, found.model):
                 return pool
         return None
 
     def _adopt(self, pool: str, stored: Split) -> None:
-        """What the store has wins; the trial of a variant that was set going again begins anew."""
+        """What the store has wins, also where it has lost its newest changes; the trial of a variant that was set going
+        again begins anew.
+        """
         before = self.splits[pool]
-        if stored.version <= before.version and stored.version:
+        if stored == before:
             return
         for each in stored.variants:
             old = before.find(each.name)

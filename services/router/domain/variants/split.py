@@ -54,10 +54,13 @@ class Split:
         return max(weighted, key=lambda variant: _draw(f"{self.pool}\0{key}", variant))
 
     def plan(self, name: str, key: str) -> list[Variant]:
-        """The variant of a session that has `name` (empty = none), then the others by weight but for stopped ones."""
+        """The variant of a session that has `name` (empty = none), then the others by weight.
+
+        One without weight stands in for nobody: it may be there to be looked at before it gets calls.
+        """
         kept = self.find(name) if self.keeps(name) else None
         first = kept or self.assign(key)
-        others = [each for each in self.variants if each.name != first.name and not each.stopped]
+        others = [each for each in self.variants if each.name != first.name and each.weight > 0]
         return [first, *sorted(others, key=lambda variant: -variant.weight)]
 
     def with_weights(self, weights: Mapping[str, int]) -> Split:

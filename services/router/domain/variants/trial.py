@@ -29,7 +29,7 @@ _SLOW_SHARE = 0.25
 class TrialRule:
     """`alpha` bounds false alarms per variant and window, for both kinds, where `clump` attempts at most go alike.
 
-    Nothing is stopped below `attempts_min` on either side, nor for a share of failures less than `errors_margin`, or of
+    A window lasts until both sides have had `attempts_min` attempts; nothing is stopped before that, nor for a share of failures less than `errors_margin`, or of
     slow first tokens less than `slow_margin`, above the rest's.
     """
 
@@ -80,7 +80,7 @@ class Trial:
 
     def see(self, own: Tally, rest: Tally, now: float) -> str:
         """Takes in what came since the last call; why the variant is to be stopped, "" = it is not."""
-        if now - self.began_at >= self.rule.window_seconds:
+        if now - self.began_at >= self.rule.window_seconds and self._enough():
             self._next_window(now)
         self._pending[0].add(own)
         self._pending[1].add(rest)
@@ -109,6 +109,10 @@ class Trial:
         if self.slow.decided(needed, rule.attempts_min, rule.slow_margin):
             return f"slow first tokens: {_said(self.slow)}"
         return ""
+
+    def _enough(self) -> bool:
+        """Whether this window could have stopped anybody: a variant with few calls is not tried for ever in vain."""
+        return min(self.errors.own[1], self.errors.rest[1]) >= self.rule.attempts_min
 
     def _next_window(self, now: float) -> None:
         """New bets; what was seen before is half as good a guess as it was."""

@@ -29,7 +29,7 @@ TIERS = {
     "large": [{"pool": "l1", **PRICES["large"]}],
     "frontier": [{"pool": "f1", **PRICES["frontier"]}],
 }
-SPLIT = {"s1": [{"name": "stable", "model": "m-a", "weight": 1}, {"name": "canary", "model": "m-b", "weight": 0}]}
+SPLIT = {"s1": [{"name": "stable", "model": "m-a", "weight": 1000}, {"name": "canary", "model": "m-b", "weight": 1}]}
 NAMES = ("s1", "s2", "l1", "f1", "m-a", "m-b")
 
 

@@ -40,6 +40,11 @@ def test_the_others_follow_by_weight_and_stopped_ones_serve_nobody():
     assert [each.name for each in split(5, 1, 0, stopped=[2]).plan("v0", "k")] == ["v0", "v1"]
 
 
+def test_one_without_weight_stands_in_for_nobody_and_keeps_its_own():
+    assert [each.name for each in split(5, 0, 1).plan("v0", "k")] == ["v0", "v2"]
+    assert [each.name for each in split(5, 0, 1).plan("v1", "k")] == ["v1", "v0", "v2"]
+
+
 def test_without_any_weight_the_first_that_is_not_stopped_serves():
     assert split(0, 0).assign("k").name == "v0"
     assert split(0, 0, stopped=[0]).assign("k").name == "v1"

@@ -99,6 +99,13 @@ def test_few_attempts_stop_nobody_however_bad():
     assert attempts_until_stop(1, RULE, (1.0, 100), (0.0, 100), per_block=(1, 9), blocks=49) is None
 
 
+def test_a_variant_with_few_calls_is_stopped_too_in_a_longer_window():
+    """One call in a minute, all of which fail: ten in a window's time."""
+    trial = Trial(RULE, 0.0)
+    minutes = (minute for minute in range(24 * 60) if trial.see(Tally(1, 1), Tally(20, 0), 60.0 * minute))
+    assert next(minutes, math.inf) <= 60
+
+
 def test_one_side_alone_tells_nothing():
     rng, trial = random.Random(1), Trial(RULE, 0.0)
     for second in range(200):
