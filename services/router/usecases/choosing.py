@@ -219,7 +219,9 @@ class Choosing:
             self._observer.moved(settled.route.tier or "", settled.previous, settled.reason)
         why = settled.why
         if first.tier != settled.tier:
-            why += f"; no live worker of {settled.tier}: {first.tier} answers"
+            named = any(pick.tier == settled.tier for pick in draft.picks)
+            lacks = f"no live worker of {settled.tier}" if named else f"the key may use nothing of {settled.tier}"
+            why += f"; {lacks}: {first.tier} answers"
         if uncertain:
             why += "; the store is down: decided by this router alone"
         decision = Decision(settled.tier, why, draft.judgement, settled.previous, settled.switch_cost)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from libs.errors import PlatformError, Reason
 from services.router.domain.catalog import Catalog
-from services.router.domain.policy.order import Fallback, PoolChoice, order, permitted
+from services.router.domain.policy.order import Fallback, PoolChoice, order
 from services.router.domain.policy.session import SessionRoute
 from services.router.domain.policy.wish import ChoiceReason
 from services.router.domain.tiers import Tier, Tiers
@@ -56,7 +56,7 @@ class Picking:
     ) -> Plan:
         """The pools of a tier, then where to fall back to. Raises PlatformError(MODEL_NOT_ALLOWED)."""
         if self.splits or models_allowed:
-            return self._made(tier, reason, route, key, floor, permitted(models_allowed))
+            return self._made(tier, reason, route, key, floor, models_allowed)
         catalog, kind = self._fleet.catalog, (tier, reason, floor or "")
         if catalog is not self._plain_of:
             self._plain, self._plain_of = {}, catalog

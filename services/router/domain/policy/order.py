@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from enum import StrEnum
 from typing import NamedTuple
 
-from services.router.domain.policy.wish import MODES, ChoiceReason
+from services.router.domain.policy.wish import ChoiceReason
 from services.router.domain.tiers import RANK, Tier, Tiers
 
 
@@ -52,11 +52,6 @@ def order(
                 found.append(PoolChoice(each.pool, name, _reason(name, tier, reason, first=first)))
             first = False
     return found
-
-
-def permitted(models_allowed: Collection[str]) -> frozenset[str]:
-    """The pools that a list of allowed names speaks of. A list of nothing but auto names allows what they stand for."""
-    return frozenset(models_allowed) - MODES
 
 
 def _tiers(tier: Tier, tiers: Tiers, fallback: Fallback) -> Iterator[Tier]:

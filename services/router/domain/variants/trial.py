@@ -29,8 +29,8 @@ _SLOW_SHARE = 0.25
 class TrialRule:
     """`alpha` bounds false alarms per variant and window, for both kinds, where `clump` attempts at most go alike.
 
-    A window lasts until both sides have had `attempts_min` attempts; nothing is stopped before that, nor for a share of failures less than `errors_margin`, or of
-    slow first tokens less than `slow_margin`, above the rest's.
+    A window lasts until both sides have had `attempts_min` attempts. Nothing is stopped before that, nor for a share of
+    failures less than `errors_margin`, or of slow first tokens less than `slow_margin`, above the rest's.
     """
 
     alpha: float

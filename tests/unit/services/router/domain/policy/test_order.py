@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.router.domain.policy.order import Fallback, order, permitted
+from services.router.domain.policy.order import Fallback, order
 from services.router.domain.policy.wish import ChoiceReason
 from services.router.domain.tiers import RANK, Tier
 from tests.unit.services.router.domain.policy.world import TIERS
@@ -40,11 +40,6 @@ def test_down_first_where_policy_says_so_and_nowhere_where_it_says_none():
 def test_what_is_not_allowed_is_left_out_and_the_rest_keeps_its_reasons():
     assert planned("small", "up", allowed={"s2", "f1"}) == [("s2", "fallback-same-tier"), ("f1", "fallback-up")]
     assert planned("large", "none", allowed={"s1"}) == []
-
-
-def test_a_list_of_auto_names_alone_allows_what_they_stand_for():
-    assert permitted(["auto", "auto:best"]) == frozenset()
-    assert permitted(["auto", "s1"]) == {"s1"}
 
 
 @given(
