@@ -56,10 +56,17 @@ def _key(pool: str) -> str:
 
 
 def _over(base: Split, reply: tuple[bytes, int]) -> Split:
-    """The settings with what is stored over them; a variant that the settings no longer have is left out."""
+    """The settings with what is stored over them; a variant that the settings no longer have is left out.
+
+    What another version wrote and this one cannot read counts as nothing.
+    """
     text, version = reply
-    stored = json.loads(text or b"{}")
-    return replace(base, variants=tuple(_stored(each, stored) for each in base.variants), version=int(version))
+    try:
+        stored = json.loads(text or b"{}")
+        variants = tuple([_stored(each, stored) for each in base.variants])
+    except (ValueError, TypeError, AttributeError, LookupError):
+        variants = base.variants
+    return replace(base, variants=variants, version=int(version))
 
 
 def _stored(variant: Variant, stored: Mapping[str, Sequence[int | str]]) -> Variant:

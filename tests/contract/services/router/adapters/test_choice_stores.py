@@ -221,3 +221,18 @@ def test_stores_that_are_down_are_told_as_such():
         await valkey.close()
 
     run_real(scenario())
+
+
+@pytest.mark.parametrize("text", ["nonsense", "[1]", '{"canary": 5}', '{"canary": []}', '{"canary": ["x", ""]}'])
+def test_weights_that_cannot_be_read_are_those_of_the_settings_and_can_be_set(server, text):
+    async def scenario():
+        base = base_split()
+        (pool,) = base
+        async with opened(server) as valkey:
+            await valkey.command("HSET", f"hr:variants:{{{pool}}}", "weights", text, "version", 4)
+            store = ValkeyVariants(valkey, base)
+            assert await store.load([pool]) == {pool: replace(base[pool], version=4)}
+            wanted = base[pool].with_weights({"canary": 5})
+            assert await store.save(wanted, 4) == replace(wanted, version=5)
+
+    run_real(scenario())
