@@ -12,7 +12,7 @@ from libs.clock import Clock
 from libs.errors import PlatformError
 from libs.rpc.api import Channel
 from libs.rpc.method import method
-from libs.telemetry.metrics import Registry
+from libs.telemetry.metrics import NO_LABELS, NoLabels, Registry
 from services.gateway import convert
 from services.gateway.usecases.outcomes import OutcomeLog
 
@@ -40,6 +40,11 @@ class OutcomeReports:
             "Reports, one per router replica.",
             ReportLabels,
         )
+        # More workers, models and variants than a report names: the router sees a part of what goes on.
+        untold = registry.gauge(
+            "headrace_gateway_outcomes_untold", "Attempts left out of reports since the start.", NoLabels
+        )
+        untold.read_from(NO_LABELS, lambda: log.untold)
 
     async def keep(self) -> None:
         """Reports until it is cancelled."""

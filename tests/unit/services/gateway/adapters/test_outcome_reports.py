@@ -13,6 +13,7 @@ from libs.testing.inmem import InMemoryChannel
 from libs.testing.loop import run
 from services.gateway.adapters.outcome_reports import REPORT, TIMEOUT_SECONDS, OutcomeReports
 from services.gateway.domain.record import CallRecord
+from services.gateway.usecases import outcomes
 from services.gateway.usecases.outcomes import OutcomeLog
 
 
@@ -44,6 +45,15 @@ async def reported(*replicas, rounds=1):
         await replica.channel.close()
     await asyncio.sleep(0)
     return registry.render()[1].decode(), seconds
+
+
+def test_what_no_report_has_room_for_is_counted(monkeypatch):
+    monkeypatch.setattr(outcomes, "KEYS_MAX", 1)
+    log, registry = OutcomeLog(), Registry()
+    OutcomeReports(log, [], FakeClock(), registry)
+    for worker in "abc":
+        ended(log, worker)
+    assert "headrace_gateway_outcomes_untold 2.0" in registry.render()[1].decode()
 
 
 def test_every_replica_hears_all():
