@@ -61,39 +61,49 @@ class BlockIndex:
 
     def runs(self, hashes: Hashes) -> Runs:
         """Who has how much of a prompt, from its first block on."""
-        return Runs([_steps(table, hashes) for table in self._tables])
+        found: list[tuple[int, int]] = []
+        for number, table in enumerate(self._tables):
+            steps = _steps(table, hashes)
+            if number:
+                steps = [(end, holders << number * WORKERS_PER_TABLE) for end, holders in steps]
+            found += steps
+        return Runs(found)
 
 
 class Runs:
     """Blocks from the start of one prompt, by worker."""
 
-    def __init__(self, tables: list[list[tuple[int, int]]]) -> None:
-        self._tables = tables
+    def __init__(self, steps: list[tuple[int, int]]) -> None:
+        """(end, bits of slots that hold all blocks before it); of the steps that have a slot, the last counts."""
+        self._steps = steps
 
     def of(self, slots: Sequence[int]) -> list[int]:
         """Length of the longest run from block 0, for each worker."""
         runs = [0] * len(slots)
-        for table, steps in enumerate(self._tables):
-            first = table * WORKERS_PER_TABLE
-            for end, holders in steps:
-                for index, slot in enumerate(slots):
-                    if slot - first >= 0 and holders >> slot - first & 1:
-                        runs[index] = end
+        for end, holders in self._steps:
+            for index, slot in enumerate(slots):
+                if holders >> slot & 1:
+                    runs[index] = end
         return runs
 
 
 def _steps(table: BlockTable, hashes: Hashes) -> list[tuple[int, int]]:
     """(end, who holds all blocks before it), shortest first; each has fewer holders than the one before."""
-    held = table.run(hashes[:_FIRST_BLOCKS])
-    if len(held) == _FIRST_BLOCKS < len(hashes):
-        rest = table.run(hashes[_FIRST_BLOCKS:]) & held[-1]
-        held = np.concatenate((held, rest[rest != 0]))
-    if not len(held):
+    if len(hashes) <= _FIRST_BLOCKS:
+        held = table.run(hashes)
+    else:
+        held = table.run(hashes[:_FIRST_BLOCKS])
+        if len(held) == _FIRST_BLOCKS:
+            rest = table.run(hashes[_FIRST_BLOCKS:]) & held[-1]
+            held = np.concatenate((held, rest[rest != 0]))
+    count = len(held)
+    if not count:
         return []
-    if held[0] == held[-1]:
-        return [(len(held), int(held[0]))]
-    lasts = [*(held[1:] != held[:-1]).nonzero()[0].tolist(), len(held) - 1]
-    return [(last + 1, int(held[last])) for last in lasts]
+    first, last = held.item(0), held.item(count - 1)
+    if first == last:
+        return [(count, last)]
+    lasts: list[int] = (held[1:] != held[:-1]).nonzero()[0].tolist()
+    return [*[(at + 1, held.item(at)) for at in lasts], (count, last)]
 
 
 def _bit(slot: int) -> int:

@@ -45,29 +45,34 @@ class BlockTable:
 
     def run(self, hashes: Hashes) -> Hashes:
         """Item i: who holds all blocks from 0 to i. Ends with the last block that anybody holds so."""
-        buckets = (hashes & self._mask).view(np.int64)
-        hits = (self._keys.take(buckets, 0) == hashes[:, None]).ravel().nonzero()[0]
-        whole = len(hits) == len(hashes)
-        holders = self._at(buckets, hits) if whole else self._leading(hashes, buckets, hits)
+        buckets, hits = self._hits(hashes)
+        holders = self._at(buckets, hits) if len(hits) == len(hashes) else self._leading(hashes, buckets, hits)
         held: Hashes = np.bitwise_and.accumulate(holders)
-        if len(held) and not held[-1]:
+        if len(held) and not held.item(-1):
             held = held[: int((held == _NOBODY).argmax())]
         return held
 
+    def _hits(self, hashes: Hashes) -> tuple[Positions, Positions]:
+        """The bucket of each hash, and the ways that hold one: row * WAYS + way, ascending.
+
+        Flat arrays and "clip" (no index can be out of bounds): numpy's loops over rows of four, and its checks, cost
+        more than the copies.
+        """
+        buckets = (hashes & self._mask).view(np.int64)
+        kept = self._keys.take(buckets, 0, None, "clip").ravel()
+        return buckets, (kept == hashes.repeat(WAYS)).nonzero()[0]
+
     def _at(self, buckets: Positions, hits: Positions) -> Hashes:
-        # In place: a prompt's arrays are large enough that new ones cost more than what is done with them.
-        buckets <<= _WAY_BITS
-        hits &= WAYS - 1
-        buckets |= hits
-        return self._holders.take(buckets)
+        """Who holds what was hit: whole buckets are fetched, which is less arithmetic than naming slots."""
+        return self._buckets.take(buckets, 0, None, "clip").ravel().take(hits)
 
     def _leading(self, hashes: Hashes, buckets: Positions, hits: Positions) -> Hashes:
         """Item i: who holds block i, to the first block that is neither in the table nor spilt."""
         count = len(hits)
-        if not self._spilt or int(hashes[count]) not in self._spilt:
+        if not self._spilt or hashes.item(count) not in self._spilt:
             if not count:
                 return hits.view(np.uint64)
-            if hits[-1] >> _WAY_BITS == count - 1:  # none is missing before the last hit
+            if hits.item(-1) >> _WAY_BITS == count - 1:  # none is missing before the last hit
                 return self._at(buckets[:count], hits)
         # How many blocks are missing before each hit: ascends.
         missing = (hits >> _WAY_BITS) - np.arange(len(hits))
@@ -81,8 +86,7 @@ class BlockTable:
                 break
             before.append(end)
             spilt.append(found)
-        rows = hits[:end] >> _WAY_BITS if spilt else slice(end)
-        holders = self._at(buckets[rows], hits[:end])
+        holders = self._at(buckets[:row], hits[:end])
         return np.insert(holders, before, np.array(spilt, np.uint64)) if spilt else holders
 
     def add(self, hashes: Hashes, bit: int) -> int:
@@ -150,8 +154,7 @@ class BlockTable:
 
     def _find(self, hashes: Hashes) -> tuple[Positions, Positions]:
         """Indices of the hashes that are in the table, and their slots."""
-        buckets = (hashes & self._mask).view(np.int64)
-        hits = (self._keys.take(buckets, 0) == hashes[:, None]).ravel().nonzero()[0]
+        buckets, hits = self._hits(hashes)
         rows = hits >> _WAY_BITS
         return rows, (buckets[rows] << _WAY_BITS) | (hits & (WAYS - 1))
 
@@ -159,7 +162,7 @@ class BlockTable:
         """Puts distinct hashes that are not there. Each round fills one slot per bucket; what finds none is spilt."""
         while len(hashes):
             buckets = (hashes & self._mask).view(np.int64)
-            free = self._holders.reshape(-1, WAYS).take(buckets, 0) == _NOBODY
+            free = self._buckets.take(buckets, 0) == _NOBODY
             room = free.any(axis=1)
             if not room.all():
                 self._spilt.update(zip(hashes[~room].tolist(), holders[~room].tolist(), strict=True))
@@ -189,6 +192,7 @@ class BlockTable:
         self._mask = np.uint64(buckets - 1)
         self._keys = np.repeat(_nobodys_keys(np.arange(buckets)), WAYS).reshape(buckets, WAYS)
         self._holders = np.zeros(buckets * WAYS, np.uint64)
+        self._buckets = self._holders.reshape(buckets, WAYS)  # the same memory
 
 
 def _nobodys_keys(buckets: Positions) -> Hashes:

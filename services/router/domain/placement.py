@@ -83,14 +83,14 @@ class Placement:
         size = workers[0].block_tokens
         most = (wanted.tokens - 1) // size if size else 0
         held, runs = self.caches.cached(wanted.blocks, workers, wanted.now)
-        return held, [min(most, run) * size for run in runs]
+        return held, [(run if run < most else most) * size for run in runs]
 
     def costs(self, question: Question) -> list[float]:
         """Tokens of work ahead of the prompt's first token, for each worker."""
-        costs: list[float] = [0.0] * len(question.workers)
+        costs: list[float] = []
         for scorer in self._scorers:
             if scores := scorer(question):
-                costs = list(map(add, costs, scores))
+                costs = list(map(add, costs, scores)) if costs else list(scores)
         return costs
 
     def placed(self, wanted: Wanted, place: Place) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from services.router.domain.plan import Place, PlanRule, plan_bound, plan_new
 from services.router.domain.rendezvous import rank
 from services.router.domain.scorers.affinity import bound_worker, placement_key, usable
 from services.router.domain.scorers.question import NO_BLOCKS, Wanted
+from services.router.domain.worker import Worker
 from services.router.ports import BindingStore, Observer
 from services.router.usecases.fleet import Fleet
 
@@ -142,7 +143,9 @@ class Placing:
 
     def _new_plan(self, pool: Pool, query: PlaceQuery, now: float, *, by_hash: bool = False) -> list[Place]:
         """By score. By hash, when nothing is known of the prompt, and when replicas must agree without the store."""
-        workers = [worker for worker in pool.workers if worker.name not in query.excluded]
+        workers: Sequence[Worker] = pool.workers
+        if query.excluded:
+            workers = [worker for worker in workers if worker.name not in query.excluded]
         if not workers:
             why = f"Every live worker of {query.model!r} has already failed this request. Retry later."
             raise PlatformError(Reason.NO_WORKER, why, retry_after_seconds=1.0, started=False)
