@@ -134,6 +134,8 @@ def refuse_ambiguous(variants: dict[str, tuple[VariantSettings, ...]]) -> None:
             raise ValueError(f"variants.{pool} has a name twice")
         if any(each.model == pool for each in split):
             raise ValueError(f"variants.{pool} has itself as a variant; name the models behind it")
+        if nested := next((each.model for each in split if each.model in variants), None):
+            raise ValueError(f"variants.{pool} has {nested!r}, which is split itself; name the models behind it")
         pairs = {(each.name, each.model) for each in split}
         if seen & pairs:
             name, model = min(seen & pairs)

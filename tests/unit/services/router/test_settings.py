@@ -28,6 +28,7 @@ def test_what_cannot_work_refuses_to_start(argv):
 
 
 SPLIT = [{"name": "stable", "model": "m-a", "weight": 9}, {"name": "canary", "model": "m-b"}]
+OTHERS = [{"name": "old", "model": "m-c"}, {"name": "new", "model": "m-d"}]
 
 
 @pytest.mark.parametrize(
@@ -42,6 +43,7 @@ SPLIT = [{"name": "stable", "model": "m-a", "weight": 9}, {"name": "canary", "mo
         ({"variants": {"chat": [{**each, "weight": 0} for each in SPLIT]}}, "one of them with a weight"),
         ({"variants": {"chat": [SPLIT[0], {**SPLIT[1], "name": "stable"}]}}, "a name twice"),
         ({"variants": {"m-b": SPLIT}}, "itself"),
+        ({"variants": {"m-b": OTHERS, "chat": SPLIT}}, "'m-b', which is split itself"),
         ({"variants": {"chat": SPLIT, "code": SPLIT}}, "stands in two pools"),
         ({"variants": {"chat": [SPLIT[0], {**SPLIT[1], "name": "Ca nary"}]}}, "pattern"),
     ],
