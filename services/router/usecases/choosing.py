@@ -126,7 +126,8 @@ class Choosing:
         if not self._routes(query.model):
             return await self._choose_variant(query)
         turn, key = _Turn(query, self._judge), SessionKey(query.tenant, query.session)
-        held = self._cache.get(key) or _UNKNOWN
+        began = self._cache.get(key)
+        held = began or _UNKNOWN
         draft = self._draft(turn, held.route)
         for _ in range(SAVES_MAX):
             if draft.route == held.route and held.saved:
@@ -135,7 +136,7 @@ class Choosing:
             if held.route == draft.route:
                 break
             draft = self._draft(turn, held.route)
-        self._keep(key, held)
+        self._keep(key, began, held)
         return self._done(draft, uncertain=not held.saved)
 
     def at_once(self, query: ChooseQuery) -> Chosen | None:
@@ -158,9 +159,10 @@ class Choosing:
     def _unsaved(self, held: StoredRoute) -> bool:
         return not held.saved and self._store.up
 
-    def _keep(self, key: SessionKey, held: StoredRoute) -> None:
+    def _keep(self, key: SessionKey, began: StoredRoute | None, held: StoredRoute) -> None:
+        """Remembers what the store has, also where it has lost versions, unless a call of the session was faster."""
         known = self._cache.get(key)
-        if known is None or known.version <= held.version:  # else a call of the same session was faster
+        if known is None or known is began or known.version <= held.version:
             self._cache.put(key, held)
 
     async def _save(self, key: SessionKey, route: SessionRoute, held: StoredRoute) -> StoredRoute:
@@ -242,7 +244,8 @@ class Choosing:
     async def _choose_variant(self, query: ChooseQuery) -> Chosen:
         """The variant that the session has in the store; a new one, or one in place of a stopped one, is stored."""
         pool, key = query.model, SessionKey(query.tenant, query.session)
-        held = self._cache.get(key) or _UNKNOWN
+        began = self._cache.get(key)
+        held = began or _UNKNOWN
         plan = self._picking.of_pool(pool, held.route, _key(query))
         for _ in range(SAVES_MAX):
             if plan.route == held.route and held.saved:
@@ -251,7 +254,7 @@ class Choosing:
             if held.route == plan.route:
                 break
             plan = self._picking.of_pool(pool, held.route, _key(query))
-        self._keep(key, held)
+        self._keep(key, began, held)
         return self._split(plan.picks)
 
     def _split(self, picks: list[Pick]) -> Chosen:

@@ -289,6 +289,24 @@ def test_a_variant_without_workers_is_stood_in_for_and_kept():
     tried(scenario, variants=SPLIT, live=("m-b", "l1"))
 
 
+def test_a_store_that_has_lost_versions_is_asked_no_more_often_than_before():
+    """As after a failover, or where a session expired and came back by another replica."""
+
+    async def scenario(made):
+        for turns in range(1, 9):
+            await made.ask("0.7", turns=turns)
+        routes = made.ports.routes
+        routes.stored.clear()
+        await made.replica().ask("0.7", turns=9)
+        assert routes.stored[SessionKey("t", "s")].version == 1
+        await made.ask("0.7", turns=9, tool_depth=1)
+        asked = routes.calls
+        await made.ask("0.7", turns=9, tool_depth=2)
+        assert routes.calls == asked
+
+    tried(scenario)
+
+
 def test_many_calls_of_a_session_at_once_agree():
     async def scenario(one):
         two = one.replica()
