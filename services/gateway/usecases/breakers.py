@@ -27,6 +27,7 @@ FOUND_SECONDS = 0.25
 WHY = {"open": "breaker-open", "half-open": "half-open", "paused": "retry-after"}
 BROKEN = frozenset({"open", "half-open"})
 UPSTREAM = "upstream"
+_NEVER: tuple[float, tuple[Guard, ...]] = (0.0, ())
 # Others name a time, too, and mean the call that they refuse.
 ASKS_FOR_A_PAUSE = frozenset({Reason.OVERLOADED, Reason.UPSTREAM_ERROR})
 
@@ -78,7 +79,8 @@ class Breakers:
         self._uniform = uniform
         self._guards: dict[tuple[str, str, str], Guard] = {}
         self._prefills: dict[str, PrefillPace] = {}
-        # By model: all its workers, when a call has just found them left alone, and until when that is believed.
+        # By name, for names that share a model have workers of their own: all of them, when a call has just found them
+        # left alone, and until when that is believed.
         self._found: dict[str, tuple[float, tuple[Guard, ...]]] = {}
         # Those with open attempts, for the watchdog.
         self.busy: dict[Guard, None] = {}
@@ -88,7 +90,7 @@ class Breakers:
 
         Before anything is spent on this call. Now and then one goes all the way: there may be other workers by then.
         """
-        until, guards = self._found.get(info.model, (0.0, ()))
+        until, guards = self._found.get(info.name, _NEVER)
         now = self._now()
         if now >= until or not all(guard.breaker.refuses(now) in BROKEN for guard in guards):
             return
@@ -163,12 +165,13 @@ class Breakers:
             if self._observer is not None:
                 self._observer.stalled(cause)
 
-    def all_refused(self, info: ModelInfo, candidates: Iterable[Candidate]) -> PlatformError:
-        """What is to be told when all workers of a plan are left alone."""
+    def all_refused(self, info: ModelInfo, candidates: Iterable[Candidate], *, all_of_them: bool) -> PlatformError:
+        """What is to be told when nobody is left but these, who are left alone; `all_of_them`: there are no others."""
         now = self._now()
         keys = [(info.model, candidate.worker, candidate.boot_id) for candidate in candidates]
         guards = tuple([guard for guard in map(self._guards.get, keys) if guard is not None])
-        self._found[info.model] = (now + FOUND_SECONDS, guards)
+        if all_of_them:
+            self._found[info.name] = (now + FOUND_SECONDS, guards)
         return all_left_alone(info.name, _refused(guards, now))
 
     def of_model(self, model: str) -> list[Guard]:

@@ -149,27 +149,37 @@ class Candidates:
         if self._query is None:
             raise RuntimeError("aim() comes before next()")
         exclude = (*failed, *[worker for worker in self._left_out if worker not in failed])
-        if self._left_out and len(exclude) >= len(self._info.addresses):
-            # The catalog has nobody else: the router need not say so.
-            raise self._all_left_alone()
+        if self._left_out and self._nobody_else(exclude):
+            raise self._all_left_alone(failed)
         query = replace(self._query, exclude_workers=exclude) if exclude else self._query
         timeout = self._deadline.left(self._place_timeout)
         try:
             plan = await self._router.place(query, timeout=timeout, metadata=self._metadata)
         except PlatformError as error:
             if error.reason is Reason.NO_WORKER and self._left_out:
-                raise self._all_left_alone() from error
+                raise self._all_left_alone(failed) from error
             raise
         usable = [c for c in plan.candidates if c.model_digest == query.model_digest and c.worker not in exclude]
         if not usable:
             if self._left_out:
-                raise self._all_left_alone()
+                raise self._all_left_alone(failed)
             message = f"No live worker serves model '{query.model}'. Try again shortly; `status` says why."
             raise PlatformError(Reason.NO_WORKER, message, retry_after_seconds=1.0, started=False)
         self._queue.extend(usable)
         self.plan, self.predicted = tuple(plan.candidates), plan.predicted
         self._fresh = True
 
-    def _all_left_alone(self) -> PlatformError:
-        """Nobody is asked, and the caller learns at once when it is worth coming again."""
-        return self._breakers.all_refused(self._info, self._left_out.values())
+    def _nobody_else(self, exclude: tuple[str, ...]) -> bool:
+        """Whether the catalog has only these for the model, so that the router need not say so.
+
+        By address: some may have failed this call under another model, and be none of this one's.
+        """
+        ended = {past.address for past in self._attempts.ended if past.worker in exclude}
+        return ended.union([left.address for left in self._left_out.values()]).issuperset(self._info.addresses)
+
+    def _all_left_alone(self, failed: tuple[str, ...]) -> PlatformError:
+        """Nobody is asked, and the caller learns at once when it is worth coming again.
+
+        Those that failed this call may be well for every other one.
+        """
+        return self._breakers.all_refused(self._info, self._left_out.values(), all_of_them=not failed)
