@@ -56,6 +56,8 @@ def test_workers_that_failed_under_another_model_are_none_of_this_ones(tmp_path)
             workers = world.workers
             world.router.of_model = {"m": [workers["a"], workers["b"]], "small": [workers["c"], workers["d"]]}
             world.router.plan_size = 1
+            world.router.changed.set()
+            await world.clock.sleep(0.1)
             workers["c"].script = [("engine", 0)]
             assert whole(await world.answer(ask(model="small")))
             workers["a"].script, workers["b"].script = [REFUSED], [REFUSED]
