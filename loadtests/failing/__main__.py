@@ -23,7 +23,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from loadtests.common.procs import children
+from loadtests.common.procs import children, cpu_seconds
 from loadtests.common.report import emit, median, quantile
 from loadtests.common.stack import Layout, Stack
 from loadtests.failing.load import Generator, Metrics, Shot, dumps, summary
@@ -90,10 +90,11 @@ def tries(metrics: Metrics, generator: Generator) -> float:
 
 
 async def _all_fail(
-    setup: Setup, generator: Generator, metrics: Metrics, fail: Callable[[], Any], mend: Callable[[], Any],
+    setup: Setup, generator: Generator, gateway: list[int], fail: Callable[[], Any], mend: Callable[[], Any],
     asked: Callable[[], float] | None,
 ) -> dict[str, Any]:  # fmt: skip
     """Healthy, failing, mended; attempts are counted between three seconds after the failure and its end."""
+    metrics = Metrics(setup.metrics_port)
     generator.start()
     await asyncio.sleep(setup.healthy)
     began = time.monotonic()
@@ -101,8 +102,10 @@ async def _all_fail(
     await asyncio.sleep(SETTLE_SECONDS)
     counted = time.monotonic()
     before = await asyncio.to_thread(tries, metrics, generator), asked() if asked else 0.0
+    cpu = cpu_seconds(gateway)
     await asyncio.sleep(setup.failing)
     ended = time.monotonic()
+    cpu = cpu_seconds(gateway) - cpu
     after = await asyncio.to_thread(tries, metrics, generator), asked() if asked else 0.0
     await asyncio.to_thread(mend)
     back = await settled(generator, ended)
@@ -114,6 +117,8 @@ async def _all_fail(
         "attempts_seen_by_gateway": after[0] - before[0],
         "attempts_per_request": (after[0] - before[0]) / max(1, len(shots)),
         "recovered_seconds": back,
+        # Of what callers wait, the rest is the machine's and the generator's, which share its two cores.
+        "gateway_cpu_ms_per_request": 1000 * cpu / max(1, len(shots)),
     }
     if asked:
         found["attempts_seen_by_providers"] = after[1] - before[1]
@@ -137,7 +142,7 @@ async def providers(setup: Setup, mood: Mood) -> dict[str, Any]:
                 endpoint.mood = state
 
         return await _all_fail(
-            setup, generator, Metrics(setup.metrics_port), lambda: all_are(mood), lambda: all_are("well"),
+            setup, generator, stack.pids("gateway"), lambda: all_are(mood), lambda: all_are("well"),
             lambda: float(sum(endpoint.asked for endpoint in endpoints)),
         )  # fmt: skip
 
@@ -163,7 +168,7 @@ async def killed(setup: Setup) -> dict[str, Any]:
                 stack.start_worker(index)
 
         generator = Generator(stack, setup.rate, tokens=4, streamed=False)
-        found = await _all_fail(setup, generator, Metrics(setup.metrics_port), kill, start, None)
+        found = await _all_fail(setup, generator, stack.pids("gateway"), kill, start, None)
         return {**found, "recovered_seconds_with_the_start_of_processes": found.pop("recovered_seconds")}
 
 
@@ -198,6 +203,7 @@ async def _one_is_bad(
     since = time.monotonic()
     bad()
     isolated = await _opened(metrics, since, setup.failing, VICTIM)
+    transitions = await asyncio.to_thread(metrics.transitions)
     await asyncio.sleep(max(0.0, setup.failing - (time.monotonic() - since)))
     mended = time.monotonic()
     good()
@@ -209,6 +215,7 @@ async def _one_is_bad(
         "isolated_seconds": isolated,
         "used_again_seconds": back,
         "not_answered": lost,
+        "transitions": transitions,
         "told": _told(shots, since),
     }
 

@@ -119,21 +119,26 @@ class Metrics:
         with urllib.request.urlopen(self._url, timeout=2) as answer:
             return str(answer.read().decode())
 
-    def total(self, name: str, **labels: str) -> float:
-        """The sum over all series of that name that have these labels."""
-        found = 0.0
-        for line in self.text().splitlines():
-            if not line.startswith((f"{name}{{", f"{name} ")):
-                continue
-            had = dict(re.findall(r'(\w+)="([^"]*)"', line))
-            if all(had.get(key) == value for key, value in labels.items()):
-                found += float(line.rsplit(" ", 1)[1])
+    def series(self, name: str) -> list[tuple[dict[str, str], float]]:
+        """Labels and value of all series of that name."""
+        lines = [line for line in self.text().splitlines() if line.startswith((f"{name}{{", f"{name} "))]
+        return [(dict(re.findall(r'(\w+)="([^"]*)"', line)), float(line.rsplit(" ", 1)[1])) for line in lines]
+
+    def total(self, name: str) -> float:
+        """The sum over all series of that name."""
+        return sum(value for _, value in self.series(name))
+
+    def transitions(self) -> dict[str, int]:
+        """How often breakers have opened, by cause."""
+        found: dict[str, int] = {}
+        for labels, value in self.series("headrace_gateway_breaker_transitions_total"):
+            if labels["state"] == "open":
+                found[labels["cause"]] = found.get(labels["cause"], 0) + int(value)
         return found
 
     def open_breakers(self) -> set[str]:
         """Workers whose breaker is open."""
-        found = re.findall(r'headrace_gateway_breaker_state\{[^}]*worker="([^"]*)"[^}]*\} 2', self.text())
-        return set(found)
+        return {labels["worker"] for labels, value in self.series("headrace_gateway_breaker_state") if value == 2}
 
 
 def dumps(found: dict[str, Any]) -> str:

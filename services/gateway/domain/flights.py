@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from libs.errors import PlatformError
-from libs.resilience.breaker import Breaker
+from libs.resilience.breaker import Breaker, State
 from services.gateway.domain.delivered import Delivered
-from services.gateway.domain.pace import PaceRule, PrefillPace, WorkerPace
+from services.gateway.domain.pace import PREFILL_TOKENS_MIN, PaceRule, PrefillPace, WorkerPace
 from services.gateway.domain.plan import Candidate
 
 
@@ -47,12 +47,14 @@ class Flight:
         self.began_at = self.progressed_at = now
 
     def began(self, now: float) -> None:
-        """The first delta is here."""
+        """The first delta is here. Hot: once per attempt."""
+        guard, uncached, seconds = self.guard, self.uncached_tokens, now - self.began_at
         self.first_at = now
-        self.first_tokens = self.delivered.tokens
-        guard, seconds = self.guard, now - self.began_at
-        guard.prefill.first_token(seconds, self.uncached_tokens)
-        guard.pace.first_token(now, seconds - self.allowance())
+        if uncached >= PREFILL_TOKENS_MIN:
+            guard.prefill.first_token(seconds, uncached)
+        guard.pace.firsts.append((now, seconds - uncached * guard.prefill.seconds_per_token))
+        if guard.breaker.state is not State.CLOSED:
+            self.first_tokens = self.delivered.tokens
         if not guard.patient:
             guard.breaker.resume()
 
@@ -123,7 +125,7 @@ class Guard:
     def firsts(self, now: float, rule: PaceRule) -> list[float]:
         """Recent times to first token, and those so far of attempts that have waited for long; a short wait is none."""
         waits = [now - flight.began_at - flight.allowance() for flight in self.flights if not flight.first_at]
-        return self.pace.firsts(now, rule) + [wait for wait in waits if wait > rule.first_token_seconds]
+        return self.pace.recent(now, rule) + [wait for wait in waits if wait > rule.first_token_seconds]
 
     def later(self, seconds: float) -> None:
         """The gateway itself stood still for so long: that time counts for no worker."""

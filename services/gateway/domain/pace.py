@@ -40,17 +40,15 @@ class PaceRule:
 class WorkerPace:
     """What one worker showed lately. Times in seconds."""
 
-    __slots__ = ("_firsts", "_seconds", "_tokens", "_windows")
+    __slots__ = ("_seconds", "_tokens", "_windows", "firsts")
 
     def __init__(self) -> None:
-        self._firsts: deque[tuple[float, float]] = deque(maxlen=SAMPLES_MAX)
+        # Calls that got their first token: when, and how long after their opening and what their prefill was expected
+        # to take.
+        self.firsts: deque[tuple[float, float]] = deque(maxlen=SAMPLES_MAX)
         self._windows: deque[tuple[float, int]] = deque(maxlen=WINDOWS)
         self._seconds = 0.0
         self._tokens = 0
-
-    def first_token(self, now: float, seconds: float) -> None:
-        """A call got its first token, so long after its opening and what its prefill was expected to take."""
-        self._firsts.append((now, seconds))
 
     def decoded(self, seconds: float, tokens: int) -> None:
         """Streams of this worker waited so long, all together, and got so many tokens."""
@@ -62,10 +60,10 @@ class WorkerPace:
         self._windows.append((self._seconds, self._tokens))
         self._seconds, self._tokens = 0.0, 0
 
-    def firsts(self, now: float, rule: PaceRule) -> list[float]:
+    def recent(self, now: float, rule: PaceRule) -> list[float]:
         """Recent times to first token."""
         oldest = now - rule.recent_seconds
-        return [seconds for at, seconds in self._firsts if at >= oldest]
+        return [seconds for at, seconds in self.firsts if at >= oldest]
 
     def gap(self, rule: PaceRule) -> float | None:
         """Mean seconds between tokens of a stream; None = too little was decoded to tell."""
@@ -86,9 +84,8 @@ class PrefillPace:
         self.seconds_per_token = PREFILL_SECONDS_DEFAULT
 
     def first_token(self, seconds: float, uncached_tokens: int) -> None:
-        """A call with so many prompt tokens beyond the cache got its first token after `seconds`."""
-        if uncached_tokens >= PREFILL_TOKENS_MIN:
-            self._samples.append(seconds / uncached_tokens)
+        """A call with so many prompt tokens beyond the cache, PREFILL_TOKENS_MIN at least, began after `seconds`."""
+        self._samples.append(seconds / uncached_tokens)
 
     def turn(self) -> None:
         """Brings the median up to date."""

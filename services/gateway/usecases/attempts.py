@@ -362,7 +362,7 @@ def _others_wait(model: str) -> PlatformError:
 def interrupted(why: str) -> PlatformError:
     """The error that ends a stream of which the client has a part."""
     message = f"The answer stopped in the middle: {why}. What was sent is incomplete; send the request again."
-    return PlatformError(Reason.STREAM_INTERRUPTED, message)
+    return PlatformError(Reason.STREAM_INTERRUPTED, message, retry_after_seconds=1.0)
 
 
 def own_fault(error: PlatformError) -> PlatformError:
