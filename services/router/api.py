@@ -39,6 +39,7 @@ class RouterApi:
         self._choice = choice
         self._outcomes = outcomes
         self._capacity = capacity
+        self._noting = False
 
     def handlers(self) -> list[Handler]:
         """For RpcServer."""
@@ -53,12 +54,28 @@ class RouterApi:
 
     async def place(self, request: router.PlaceRequest, info: CallInfo) -> router.PlaceResponse:  # noqa: ARG002 -- Handler's shape
         """Orders workers."""
-        return convert.place_response(await self._placing.place(convert.place_query(request)))
+        found = await self._placing.place(convert.place_query(request))
+        self._note_behind_the_reply()
+        return convert.place_response(found)
 
     def place_at_once(self, request: router.PlaceRequest, info: CallInfo) -> router.PlaceResponse | None:  # noqa: ARG002 -- Handler's shape
         """Orders workers when no store is needed, which spares a task per call; None = ask `place`."""
         found = self._placing.at_once(convert.place_query(request))
-        return None if found is None else convert.place_response(found)
+        if found is None:
+            return None
+        self._note_behind_the_reply()
+        return convert.place_response(found)
+
+    def _note_behind_the_reply(self) -> None:
+        """A trunk writes an answer in the loop's next turn: the one after that is when nobody waits for it any more."""
+        if not self._noting and self._placing.unnoted:
+            self._noting = True
+            loop = asyncio.get_running_loop()
+            loop.call_soon(loop.call_soon, self._note)
+
+    def _note(self) -> None:
+        self._noting = False
+        self._placing.note()
 
     async def report(self, request: router.ReportRequest, info: CallInfo) -> router.ReportResponse:  # noqa: ARG002 -- Handler's shape
         """Takes in what became of a gateway's attempts."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from libs.block_hash import Hashes
 from services.router.domain.block_index import BlockIndex
@@ -19,11 +20,30 @@ class CachesRule:
     resync_seconds: float = 10.0
 
 
+class Sent(NamedTuple):
+    """A prompt that goes to `worker`, which has said that it holds the first `held` blocks.
+
+    `tokens` are to be computed there, all but the first `cached` blocks.
+    """
+
+    worker: Worker
+    blocks: Hashes
+    now: float
+    held: int = 0
+    cached: int = 0
+    tokens: float = 0.0
+
+
 class Caches:
-    """Of all workers of this router. Times are `Clock.monotonic`. `resyncs` counts, by reason."""
+    """Of all workers of this router. Times are `Clock.monotonic`. `resyncs` counts, by reason.
+
+    What is sent is written down by `note`, which a reply need not wait for: everything else here does it first, so that
+    no look and no message ever comes before what was sent earlier.
+    """
 
     def __init__(self, rule: CachesRule = CachesRule()) -> None:
         self._rule = rule
+        self._sent: list[Sent] = []
         self.index = BlockIndex()
         self.expected = Expected(rule.expected)
         self.resyncs = {"count": 0, "drift": 0}
@@ -35,6 +55,7 @@ class Caches:
         one message says a part): the difference is kept, and a later message that differs by another number shows that
         something was missed.
         """
+        self.note()
         index, slot = self.index, worker.slot
         if message.snapshot:
             index.clear(slot)
@@ -61,24 +82,42 @@ class Caches:
 
     def lost(self, worker: Worker) -> None:
         """The worker's process or connection is gone: it will begin with a snapshot."""
+        self.note()
         self.index.clear(worker.slot)
         self.expected.forget(worker.slot)
         worker.backlog.clear()
 
     def restarted(self, worker: Worker) -> None:
         """A new life of the process: what the old one was sent is gone."""
+        self.note()
         self.expected.forget(worker.slot)
         worker.backlog.clear()
 
-    def sent(self, worker: Worker, blocks: Hashes, now: float, held: int = 0) -> None:
-        """A prompt goes to this worker, which has said that it holds the first `held` blocks."""
-        if worker.kv_events:
-            self.expected.send(worker.slot, blocks, now, held)
-        elif worker.blocks_max:
-            self.expected.assume(worker.slot, blocks, worker.blocks_max)
+    def sent(self, sent: Sent) -> None:
+        """A prompt goes to a worker. What that changes is seen by all that comes after, and worked out by `note`."""
+        self._sent.append(sent)
+
+    @property
+    def unnoted(self) -> bool:
+        """Whether `note` has work to do."""
+        return bool(self._sent)
+
+    def note(self) -> None:
+        """Writes down what was sent: 5 to 20 µs a prompt."""
+        if not self._sent:
+            return
+        noted, self._sent = self._sent, []
+        for worker, blocks, now, held, cached, tokens in noted:
+            if worker.kv_events:
+                self.expected.send(worker.slot, blocks, now, held)
+                worker.backlog.send(blocks[cached:], tokens, now)
+            elif worker.blocks_max:
+                self.expected.assume(worker.slot, blocks, worker.blocks_max)
+            worker.weigh(now)
 
     def cached(self, blocks: Hashes, workers: Sequence[Worker], now: float) -> tuple[list[int], list[int]]:
         """Blocks from the start of a prompt that each of `workers` says it has, and that it has or is about to have."""
+        self.note()
         slots = [worker.slot for worker in workers]
         held = self.index.runs(blocks).of(slots)
         expected = self.expected.runs(blocks, now)

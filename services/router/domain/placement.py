@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import add
 
-from services.router.domain.caches import Caches
+from services.router.domain.caches import Caches, Sent
 from services.router.domain.plan import Place, PlaceReason
 from services.router.domain.rendezvous import weight
 from services.router.domain.scorers.affinity import Tree
@@ -75,15 +75,20 @@ class Placement:
     def look(self, wanted: Wanted, workers: Sequence[Worker]) -> tuple[list[int], list[int]]:
         """Blocks of the prompt that each worker says it has, and tokens that it has or is about to have.
 
-        The last token is always computed.
+        The last token is always computed. A prompt is as long as its blocks at least.
         """
-        if not len(wanted.blocks):
+        count = len(wanted.blocks)
+        if not count:
+            self.caches.note()  # costs look at what was sent, too
             nothing = [0] * len(workers)
             return nothing, nothing
-        size = workers[0].block_tokens
-        most = (wanted.tokens - 1) // size if size else 0
+        # One that does not say how long its blocks are has told of none.
+        size = workers[0].block_tokens or max(worker.block_tokens for worker in workers)
         held, runs = self.caches.cached(wanted.blocks, workers, wanted.now)
-        return held, [(run if run < most else most) * size for run in runs]
+        most = (max(wanted.tokens, count * size) - 1) // size if size else 0
+        if max(runs) > most:
+            runs = [min(most, run) for run in runs]
+        return held, [run * size for run in runs]
 
     def costs(self, question: Question) -> list[float]:
         """Tokens of work ahead of the prompt's first token, for each worker."""
@@ -99,10 +104,10 @@ class Placement:
         left = max(0, wanted.tokens - cached)
         worker.placed(wanted.now, left)
         if len(wanted.blocks):
-            if worker.kv_events and worker.block_tokens:
-                worker.backlog.send(wanted.blocks[cached // worker.block_tokens :], left, wanted.now)
-            self.caches.sent(worker, wanted.blocks, wanted.now, place.held)
-        worker.weigh(wanted.now)
+            size = worker.block_tokens
+            self.caches.sent(Sent(worker, wanted.blocks, wanted.now, place.held, cached // size if size else 0, left))
+        else:
+            worker.weigh(wanted.now)
 
     def _first(
         self, wanted: Wanted, workers: Sequence[Worker], costs: list[float], order: list[int]

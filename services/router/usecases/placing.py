@@ -90,12 +90,14 @@ class Placing:
         found = self.at_once(query)
         if found is not None:
             return found
-        now, key = self._now(), SessionKey(query.tenant, query.session)
+        key = SessionKey(query.tenant, query.session)
         pool = self._fleet.pool(query.model, query.digest)
-        held, plan = await self._settle(key, self._cache.get(key, now), pool, query)
-        if plan:
-            return self._done(plan, held.binding.version, pool, query, uncertain=not held.binding.stored, now=now)
-        return self._place_bound(key, held, self._fleet.pool(query.model, query.digest), query)  # the pool may be new
+        held, plan = await self._settle(key, self._cache.get(key, self._now()), pool, query)
+        before, pool = pool, self._fleet.pool(query.model, query.digest)
+        if not plan or pool is not before:  # who was to have it may be lost by now
+            return self._place_bound(key, held, pool, query)
+        uncertain = not held.binding.stored
+        return self._done(plan, held.binding.version, pool, query, uncertain=uncertain, now=self._now())
 
     def at_once(self, query: PlaceQuery) -> Placed | None:
         """As `place`, where no store is needed: no session, or a bound one that stays. None = it is needed."""
@@ -108,6 +110,15 @@ class Placing:
         if held is None or bound_worker(held.binding, pool) is None or self._unsaved(held):
             return None
         return self._place_bound(key, held, pool, query)
+
+    @property
+    def unnoted(self) -> bool:
+        """Whether `note` has work to do."""
+        return self._placement.caches.unnoted
+
+    def note(self) -> None:
+        """Works out what the last plans change for the next one, which does it itself when it comes first."""
+        self._placement.caches.note()
 
     def _place_bound(self, key: SessionKey, held: Held, pool: Pool, query: PlaceQuery) -> Placed:
         now = self._now()

@@ -9,7 +9,8 @@ from headrace.router.v1 import router_pb2 as router
 from libs.block_hash import packed
 from libs.errors import PlatformError, Reason
 from libs.testing.loop import run
-from services.router.api import LIST_WORKERS, PLACE, REPORT, WATCH_CAPACITY
+from services.router.api import LIST_WORKERS, PLACE, REPORT, WATCH_CAPACITY, RouterApi
+from services.router.usecases.placing import Placed
 from tests.unit.services.router.fake_worker import FakeWorker
 from tests.unit.services.router.test_api import client_of
 
@@ -47,6 +48,41 @@ def test_a_prompt_goes_where_a_worker_says_its_blocks_are():
             assert {each.worker: each.cached_tokens for each in plan.candidates} == {"w1": 32, "w0": 0}
 
     run(scenario())
+
+
+def test_what_was_sent_is_written_down_behind_the_reply_and_without_a_further_call():
+    async def scenario():
+        for quick in (True, False):
+            placing = SentPlacing()
+            api = RouterApi(None, placing, None, None, None)
+            if quick:
+                api.place_at_once(ask([1]), None)
+                api.place_at_once(ask([1]), None)
+            else:
+                await api.place(ask([1]), None)
+            await asyncio.sleep(0)  # here a trunk writes
+            assert placing.unnoted
+            await asyncio.sleep(0)
+            assert (placing.unnoted, placing.notes) == (False, 1)
+
+    run(scenario())
+
+
+class SentPlacing:
+    """Placing as the API knows it: something is to be noted after each plan."""
+
+    def __init__(self):
+        self.unnoted, self.notes = False, 0
+
+    def at_once(self, query):
+        self.unnoted = True
+        return Placed([], 0, uncertain=False)
+
+    async def place(self, query):
+        return self.at_once(query)
+
+    def note(self):
+        self.unnoted, self.notes = False, self.notes + 1
 
 
 def test_the_blocks_of_a_worker_that_restarts_are_gone_at_once():

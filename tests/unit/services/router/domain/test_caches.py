@@ -12,7 +12,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from services.router.domain.caches import Caches, CachesRule
+from services.router.domain.caches import Caches, CachesRule, Sent
 from services.router.domain.expected import ExpectedRule
 from services.router.domain.registry import Registry, Verdict
 from services.router.domain.worker import Description, StateMessage
@@ -185,7 +185,7 @@ def cached(registry, chain, now):
 def test_what_was_sent_is_expected_until_it_is_said_or_its_time_is_over():
     registry, caches = described_registry()
     chain = list(range(1, 40))
-    caches.sent(registry.workers[A], np.array(chain, np.uint64), 1.0)
+    caches.sent(Sent(registry.workers[A], np.array(chain, np.uint64), 1.0))
     assert cached(registry, [*chain[:30], 99], 2.0) == [30, 0]
     heard(registry, 3.0, sequence=2, stored=chain[:10], held=10)
     assert cached(registry, chain, 10.9) == [39, 0]
@@ -200,7 +200,7 @@ def test_a_new_life_a_loss_and_a_clearing_end_what_was_expected():
     ):
         registry, caches = described_registry()
         for worker in registry.workers.values():
-            caches.sent(worker, np.array([1, 2], np.uint64), 1.0)
+            caches.sent(Sent(worker, np.array([1, 2], np.uint64), 1.0))
         assert cached(registry, [1, 2], 1.0) == [2, 2]
         end(registry)
         assert cached(registry, [1, 2], 1.2) == [0, 2]
@@ -212,9 +212,9 @@ def test_a_worker_without_events_is_believed_to_hold_as_much_as_fits():
     worker = registry.workers[A]
     first, second, third = (list(range(n, n + 40)) for n in (1, 101, 201))
     for chain in (first, second):
-        caches.sent(worker, np.array(chain, np.uint64), 0.0)
+        caches.sent(Sent(worker, np.array(chain, np.uint64), 0.0))
     assert (cached(registry, first, 1e6)[0], cached(registry, second, 1e6)[0]) == (40, 40)
-    caches.sent(worker, np.array(third, np.uint64), 0.0)
+    caches.sent(Sent(worker, np.array(third, np.uint64), 0.0))
     assert [cached(registry, chain, 1e6)[0] for chain in (first, second, third)] == [0, 40, 40]
 
 
@@ -224,7 +224,7 @@ def test_an_expected_prompt_is_bounded_in_blocks():
     registry.heard(A, message("1", 1, snapshot=True), 0.0)
     registry.described(A, describe("w0", "1"))
     for start in (1, 101, 201):
-        caches.sent(registry.workers[A], np.arange(start, start + 40, dtype=np.uint64), 0.0)
+        caches.sent(Sent(registry.workers[A], np.arange(start, start + 40, dtype=np.uint64), 0.0))
     assert [cached(registry, [start], 0.0) for start in (1, 101, 201)] == [[0], [1], [1]]
 
 
@@ -246,7 +246,7 @@ def test_a_snapshot_a_clearing_and_a_loss_leave_nothing_of_before():
 def test_what_a_worker_tells_ends_what_was_expected():
     registry, caches = described_registry()
     chain = np.arange(1, 40, dtype=np.uint64)
-    caches.sent(registry.workers[A], chain, 1.0)
+    caches.sent(Sent(registry.workers[A], chain, 1.0))
     heard(registry, 2.0, sequence=2, stored=range(1, 40), held=39)
     assert len(caches.expected) == 0
     heard(registry, 3.0, sequence=3, dropped=range(1, 40), held=0)  # evicted at once: believed

@@ -77,6 +77,22 @@ def test_the_last_token_is_always_computed():
     assert pool.choose(range(1, 5), tokens=64)[0].cached_tokens == 48
 
 
+def test_a_prompt_whose_length_nobody_said_is_as_long_as_its_blocks():
+    pool = Pool()
+    pool.say(1, stored=range(1, 9))
+    assert [place.cached_tokens for place in pool.choose(range(1, 11), tokens=0)] == [8 * TOKENS, 0, 0]
+    pool.say(1, stored=range(9, 11))
+    assert [place.cached_tokens for place in pool.choose(range(1, 11), tokens=0)] == [9 * TOKENS, 0, 0]
+
+
+def test_a_worker_that_does_not_say_how_long_its_blocks_are_hides_nothing_of_the_others():
+    pool = Pool()
+    pool.registry.described("h:0", Description("w0", "b", "m", (), "d"))
+    pool.say(1, stored=range(1, 9))
+    plan = pool.choose(range(1, 11))
+    assert (plan[0].worker.name, plan[0].reason, plan[0].cached_tokens) == ("w1", "prefix", 128)
+
+
 def test_a_queue_that_costs_more_than_the_prefix_saves_wins():
     pool = Pool(2, PlacementRule(queue_share=0.5, balance_share=0.0, running_tokens=0.0))
     pool.say(0, stored=range(1, 101))

@@ -189,7 +189,72 @@ def test_sessions_that_begin_at_once_with_one_prefix_go_together():
             replica = Caching(store)
             plans = await asyncio.gather(*[replica.ask([*range(1, 300), 1000 + n], f"s{n}") for n in range(5)])
             assert len({plan.places[0].worker.name for plan in plans}) == 1
+            replica.placing.note()
             assert len(replica.registry.caches.expected) == 5  # none is left of those that were only promised
+
+    run(scenario())
+
+
+def test_a_burst_within_one_turn_of_the_loop_goes_together_though_the_first_is_not_written_down_yet():
+    replica = Caching(FakeStore())
+    plans = []
+    for n in range(5):
+        found = blocks([*range(1, 300), 1000 + n])
+        plans.append(replica.placing.at_once(PlaceQuery("t", "m", "", "", "", frozenset(), 16 * len(found), found)))
+        assert replica.placing.unnoted
+    assert len({plan.places[0].worker.name for plan in plans}) == 1
+    assert [plan.places[0].cached_tokens for plan in plans] == [0, *[299 * TOKENS] * 4]
+
+
+def test_what_a_worker_says_or_its_loss_comes_after_what_was_sent_before():
+    replica = Caching(FakeStore(), count=1)
+    found = blocks(range(1, 30))
+    query = PlaceQuery("t", "m", "", "", "", frozenset(), 16 * len(found), found)
+    worker, expected = replica.registry.workers["h:0"], replica.registry.caches.expected
+    replica.placing.at_once(query)
+    replica.stored(0, range(1, 30))
+    assert (len(expected), worker.backlog.tokens(0.0), replica.placing.unnoted) == (0, 0.0, False)
+    replica.placing.at_once(query._replace(blocks=found[::-1]))
+    replica.lose("w0")
+    assert (len(expected), worker.backlog.tokens(0.0), replica.placing.unnoted) == (0, 0.0, False)
+
+
+def test_a_call_counts_from_when_the_store_has_answered():
+    async def scenario():
+        store = FakeStore()
+        replica = Caching(store, count=1)
+        bind = store.bind
+
+        async def slow(key, worker, version):
+            replica.clock.advance(0.2)
+            return await bind(key, worker, version)
+
+        store.bind = slow
+        await replica.ask(range(1, 30), "s")
+        replica.stored(0, [])  # written before the call went there
+        assert replica.registry.workers["h:0"].load == 1
+
+    run(scenario())
+
+
+def test_a_worker_that_is_lost_while_the_store_is_asked_is_not_in_the_plan():
+    async def scenario():
+        store = FakeStore()
+        replica = Caching(store)
+        bind = store.bind
+
+        async def slow(key, worker, version):
+            if worker == "w1":
+                replica.lose(worker)
+            return await bind(key, worker, version)
+
+        store.bind = slow
+        replica.stored(1, range(1, 50))
+        plan = await replica.ask(range(1, 60), "s")
+        assert {place.worker.name for place in plan.places} == {"w0", "w2"}
+        again = await replica.ask(range(1, 60), "s")
+        assert again.places[0].worker is plan.places[0].worker
+        assert store.stored[SessionKey("t", "s")] == Binding(plan.places[0].worker.name, 2)
 
     run(scenario())
 
