@@ -245,7 +245,10 @@ class Run:
         self._last = error
         self._remember(outcome, reason)
         if not await self._goes_on(error):
-            raise self._final(error, outcome) from error
+            told = self._final(error, outcome)
+            if told is error:
+                raise error
+            raise told from error
         if not self.sent:
             self._forget_attempt()
 
@@ -305,7 +308,9 @@ class Run:
         try:
             self._ticket = await self._means.room.wait(call, refusal, held)
         except PlatformError as error:
-            raise (interrupted("its worker was lost and all others are busy") if self.sent else error) from error
+            if not self.sent:
+                raise
+            raise interrupted("its worker was lost and all others are busy") from error
         self.queued_seconds += clock.monotonic() - began
         self._candidates.aim(query, self.work.info)
         self.attempts.forgive_refusals()

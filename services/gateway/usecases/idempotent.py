@@ -232,7 +232,9 @@ class Answer:
         try:
             self._owner, found = await self._chat.claim_again(self._call, self.answer_id, self.created)
         except PlatformError as error:
-            raise (interrupted("it cannot be read on") if self._seen else error) from error
+            if not self._seen:
+                raise
+            raise interrupted("it cannot be read on") from error
         if (found.run_id, found.generation) != (before.run_id, before.generation):
             self._must_have_seen_nothing()
         self._claimed = found
