@@ -25,6 +25,7 @@ from services.gateway.usecases.attempts import interrupted
 from services.gateway.usecases.call import Held
 from services.gateway.usecases.logged_events import Failed, decode
 from services.gateway.usecases.maker import KeyedCall, Maker, MakerMeans
+from services.gateway.usecases.variants import check_allowed
 
 RETRY_SECONDS = 0.1
 FOLLOWED = (Verdict.RUNNING, Verdict.DONE)
@@ -61,9 +62,7 @@ class KeyedChat:
 
         Raises MODEL_NOT_ALLOWED, IDEMPOTENCY_MISMATCH, CONFLICT (too long to be kept), STORE_UNAVAILABLE.
         """
-        if principal.models is not None and request.model not in principal.models:
-            message = f"This API key may not use the model '{request.model}'. GET /v1/me lists what it may use."
-            raise PlatformError(Reason.MODEL_NOT_ALLOWED, message, started=False, param="model")
+        check_allowed(request.model, principal)
         call = KeyedCall(keyed, request, principal, request_id, deadline)
         created = int(self.means.clock.unix())
         owner, claimed = await self.claim(call, Claim(self._owners(), request_id, request_id, created))

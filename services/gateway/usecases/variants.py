@@ -59,13 +59,9 @@ class Variants:
         ROUTER_UNAVAILABLE when nobody can tell.
         """
         name = self._request.model
-        allowed = self._principal.models
+        check_allowed(name, self._principal)
         if name in AUTO_NAMES:
-            if allowed is not None and allowed <= AUTO_NAMES:
-                raise _not_allowed(name)
             return
-        if allowed is not None and name not in allowed:
-            raise _not_allowed(name)
         if self._request.constraints.min_tier:
             raise _tier_of_a_name(name)
         self._info = self._catalog.find(name)
@@ -196,6 +192,13 @@ class Variants:
             return PlatformError(Reason.ROUTER_UNAVAILABLE, message, retry_after_seconds=1.0, started=False)
         message = f"The model '{name}' does not exist. GET /v1/models lists those that do."
         return PlatformError(Reason.MODEL_NOT_FOUND, message, started=False, param="model")
+
+
+def check_allowed(name: str, principal: Principal) -> None:
+    """Raises MODEL_NOT_ALLOWED for a name that the key may not use: "auto" takes another model to choose from."""
+    allowed = principal.models
+    if allowed is not None and (allowed <= AUTO_NAMES if name in AUTO_NAMES else name not in allowed):
+        raise _not_allowed(name)
 
 
 def _not_allowed(name: str) -> PlatformError:

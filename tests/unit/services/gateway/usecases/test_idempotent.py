@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -77,6 +78,23 @@ def test_a_replay_needs_leave_to_use_the_model(tmp_path):
             await c.one.answer("r1")
             with pytest.raises(PlatformError) as caught:
                 await c.two.answer("r2", principal=Principal("acme", "key-2", models=frozenset({"another"})))
+            assert caught.value.reason is Reason.MODEL_NOT_ALLOWED
+
+    run(scenario())
+
+
+def test_a_restricted_key_may_have_a_model_chosen_under_an_idempotency_key(tmp_path):
+    async def scenario():
+        async with city(tmp_path) as c:
+            c.world.router.chosen = ["small"]
+            events, _ = await c.one.answer(
+                "r1", ask(model="auto"), Principal("acme", "key-1", models=frozenset({"small"}))
+            )
+            assert events[0].model == "small"
+            with pytest.raises(PlatformError) as caught:
+                await c.one.answer(
+                    "r2", ask(model="auto"), Principal("acme", "key-1", models=frozenset({"auto"})), key="2"
+                )
             assert caught.value.reason is Reason.MODEL_NOT_ALLOWED
 
     run(scenario())
