@@ -82,7 +82,7 @@ def compose(settings: RouterSettings, ports: Ports) -> Router:
     loops = {**followers, "sweep": sweep}
     if choice.desk.splits:
         loops["variants"] = choice.desk.follow
-    outcomes = OutcomeBoard(lambda name: any(each.name == name for each in fleet.workers), metrics)
+    outcomes = OutcomeBoard(lambda name: bool(fleet.lives(name)), metrics)
     outcomes.listen(choice.desk.take)
     outcomes.listen(learning.took)
     api = RouterApi(fleet, placing, choice.api, outcomes, CapacityWatch(fleet, ports.clock))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 
 from libs.clock import Clock
@@ -23,6 +23,9 @@ class Fleet:
         self._listeners: set[Callable[[], None]] = set()
         self._announced = registry.generation
         self._scheduled = False
+        # By name and boot id, of one generation of the registry: reports ask for each worker, several times a second.
+        self._lives: dict[str, dict[str, Worker]] = {}
+        self._lives_of = -1
 
     @property
     def catalog(self) -> Catalog:
@@ -33,6 +36,14 @@ class Fleet:
     def workers(self) -> Collection[Worker]:
         """All workers of the settings, whatever their state."""
         return self._registry.workers.values()
+
+    def lives(self, name: str) -> Mapping[str, Worker]:
+        """Workers of that name by boot id: one, two while a replacement overlaps, or none."""
+        if self._lives_of != self._registry.generation:
+            self._lives_of, self._lives = self._registry.generation, {}
+            for worker in self.workers:
+                self._lives.setdefault(worker.name, {})[worker.boot_id] = worker
+        return self._lives.get(name, {})
 
     def entry(self, model: str) -> Entry:
         """What is known of a name. Raises PlatformError(MODEL_NOT_FOUND)."""

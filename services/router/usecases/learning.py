@@ -22,8 +22,8 @@ class Learning:
 
     def took(self, told: Outcomes) -> None:
         """One gateway's sums. What is said of an earlier life of a worker, or of none, is left out."""
-        worker = next((each for each in self._fleet.workers if each.name == told.worker), None)
-        if worker is None or worker.boot_id != told.boot_id:
+        worker = self._fleet.lives(told.worker).get(told.boot_id)
+        if worker is None:
             return
         if self._ejection is not None:
             self._ejection.took(told)

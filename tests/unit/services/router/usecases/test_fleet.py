@@ -33,3 +33,22 @@ def test_listeners_are_called_once_per_tick_and_only_for_changes_of_who_can_be_p
         assert calls == [1, 1]
 
     run(scenario())
+
+
+def test_lives_of_a_name_are_those_of_this_moment():
+    async def scenario():
+        fleet = Fleet(Registry(["a:1", "b:1"], 1.0), FakeClock())
+        assert set(fleet.lives("a:1")) == {""}  # not described: its address is its name, and it has no life yet
+        for address in ("a:1", "b:1"):
+            fleet.heard(address, state(1))
+            fleet.described(address, Description("w", f"boot-{address}", "m", (), "d"))
+        assert {boot: each.address for boot, each in fleet.lives("w").items()} == {
+            "boot-a:1": "a:1",
+            "boot-b:1": "b:1",
+        }
+        assert not fleet.lives("a:1")
+        fleet.described("a:1", Description("w", "boot-2", "m", (), "d"))
+        assert set(fleet.lives("w")) == {"boot-2", "boot-b:1"}
+        await asyncio.sleep(0)
+
+    run(scenario())
