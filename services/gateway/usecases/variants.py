@@ -145,12 +145,22 @@ class Variants:
         if not self.route.choices:
             return False
         self.route.passed_over.append(PassedOver(self.route.choice.model, why, tried))
+        if why == Reason.OVERLOADED:
+            # Weights are the split under load, too: a canary is not to get what a full stable variant cannot take.
+            self._left = deque(at for at in self._left if not self._same_pool(at))
         return self._step()
 
     @property
     def same_tier_next(self) -> bool:
-        """Whether the next model is of the same tier, or pool: then nobody waits for this one's workers."""
-        return bool(self._left) and self.route.choices[self._left[0]].reason == SAME_TIER
+        """Whether the next model is another pool of the same tier: then nobody waits for this one's workers."""
+        if not self._left or self._same_pool(self._left[0]):
+            return False
+        return self.route.choices[self._left[0]].reason == SAME_TIER
+
+    def _same_pool(self, at: int) -> bool:
+        """Whether that choice is another variant of the pool at hand."""
+        pool = self.route.choice.pool
+        return bool(pool) and self.route.choices[at].pool == pool
 
     def _step(self) -> bool:
         while self._left:

@@ -249,6 +249,25 @@ def test_a_full_pool_is_left_at_once_for_another_of_its_tier_but_waited_for_befo
     run(scenario())
 
 
+@pytest.mark.parametrize(("first", "answered_by"), [([NO_ROOM] * 50, None), ([("refuse", Reason.NO_WORKER)] * 3, "b")])
+def test_a_variant_stands_in_for_one_that_is_away_and_for_none_that_is_full(tmp_path, first, answered_by):
+    async def scenario():
+        async with two(tmp_path, first=first, waiting=WaitLimits(wait_seconds_max=2.0)) as world:
+            tiers(
+                world,
+                choice("m", "variant", variant="stable", pool="chat"),
+                choice("small", "fallback-same-tier", variant="canary", pool="chat"),
+            )
+            if answered_by:
+                assert (await world.answer(ask(model="auto")))[0].worker == answered_by
+                return
+            _, error = await world.failure(ask(model="auto"))
+            assert error.reason is Reason.OVERLOADED
+            assert world.workers["b"].requests == []
+
+    run(scenario())
+
+
 def test_a_model_that_cannot_take_the_call_is_passed_over_before_anything_is_held(tmp_path):
     async def scenario():
         async with two(tmp_path) as world:
