@@ -108,6 +108,7 @@ class Scene:
         self.histories: list[Hashes] = []
         self.homes: list[int] = []
         self.sequences = [0] * args.workers
+        self.told: list[Hashes] = []
         self.fill(args)
 
     def hashes(self, count: int) -> Hashes:
@@ -129,6 +130,7 @@ class Scene:
                 room[home] -= length - SYSTEM_BLOCKS
         for n, address in enumerate(self.registry.workers):
             everything = np.concatenate((*stored[n], self.hashes(room[n])))
+            self.told.append(everything)
             self.say(n, everything, snapshot=True)
             said = Description(
                 f"inference-{n}", "b", "smollm2", (), "d" * 64, block_tokens=BLOCK_TOKENS, blocks=args.blocks,
@@ -254,12 +256,9 @@ def works(scene: Scene) -> dict[str, Callable[[Any], object]]:
 def dict_runs(scene: Scene) -> Callable[[Hashes], object]:
     """The same content in a dict: hash to bits of workers; a pass at C's speed, as far as Python has it."""
     table: dict[int, int] = {}
-    index = scene.caches.index
-    for held in index._tables:
-        keys, holders = held._keys.reshape(-1), held._holders
-        full = holders.nonzero()[0]
-        table.update(zip(keys[full].tolist(), holders[full].tolist(), strict=True))
-        table.update(held._spilt)
+    for n, held in enumerate(scene.told):
+        for block in held.tolist():
+            table[block] = table.get(block, 0) | 1 << n
 
     def runs(blocks: Hashes) -> object:
         return list(accumulate(map(table.get, blocks.tolist(), repeat(0)), and_))

@@ -12,10 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from libs.block_hash import Hashes
-from services.router.domain.block_table import BlockTable
+from services.router.domain.block_table import NOBODY, WORKERS, BlockTable
 
-# Bits of a set of workers in one table.
-WORKERS_PER_TABLE = 64
 # A first look at long prompts: most that are long are new to all workers, or nearly so.
 _FIRST_BLOCKS = 256
 
@@ -44,7 +42,7 @@ class BlockIndex:
     def store(self, slot: int, hashes: Hashes) -> None:
         """The worker has these blocks."""
         if len(hashes):
-            table = slot // WORKERS_PER_TABLE
+            table = slot // WORKERS
             while len(self._tables) <= table:
                 self._tables.append(BlockTable())
             self._held[slot] = self.held(slot) + self._tables[table].add(_distinct(hashes), _bit(slot))
@@ -52,12 +50,12 @@ class BlockIndex:
     def drop(self, slot: int, hashes: Hashes) -> None:
         """The worker has them no more."""
         if len(hashes) and self.held(slot):
-            self._held[slot] -= self._tables[slot // WORKERS_PER_TABLE].remove(_distinct(hashes), _bit(slot))
+            self._held[slot] -= self._tables[slot // WORKERS].remove(_distinct(hashes), _bit(slot))
 
     def clear(self, slot: int) -> None:
         """The worker has nothing."""
         if self._held.pop(slot, 0):
-            self._tables[slot // WORKERS_PER_TABLE].clear(_bit(slot))
+            self._tables[slot // WORKERS].clear(_bit(slot))
 
     def runs(self, hashes: Hashes) -> Runs:
         """Who has how much of a prompt, from its first block on."""
@@ -65,7 +63,7 @@ class BlockIndex:
         for number, table in enumerate(self._tables):
             steps = _steps(table, hashes)
             if number:
-                steps = [(end, holders << number * WORKERS_PER_TABLE) for end, holders in steps]
+                steps = [(end, holders << number * WORKERS) for end, holders in steps]
             found += steps
         return Runs(found)
 
@@ -90,24 +88,27 @@ class Runs:
 def _steps(table: BlockTable, hashes: Hashes) -> list[tuple[int, int]]:
     """(end, who holds all blocks before it), shortest first; each has fewer holders than the one before."""
     if len(hashes) <= _FIRST_BLOCKS:
-        held = table.run(hashes)
+        lack = table.lacking(hashes)
     else:
-        held = table.run(hashes[:_FIRST_BLOCKS])
-        if len(held) == _FIRST_BLOCKS:
-            rest = table.run(hashes[_FIRST_BLOCKS:]) & held[-1]
-            held = np.concatenate((held, rest[rest != 0]))
-    count = len(held)
+        lack = table.lacking(hashes[:_FIRST_BLOCKS])
+        if len(lack) == _FIRST_BLOCKS:
+            rest = table.lacking(hashes[_FIRST_BLOCKS:]) | lack[-1]
+            lack = np.concatenate((lack, rest[rest != NOBODY]))
+    count = len(lack)
     if not count:
         return []
-    first, last = held.item(0), held.item(count - 1)
+    first, last = lack.item(0), lack.item(-1)
     if first == last:
-        return [(count, last)]
-    lasts: list[int] = (held[1:] != held[:-1]).nonzero()[0].tolist()
-    return [*[(at + 1, held.item(at)) for at in lasts], (count, last)]
+        return [(count, last ^ NOBODY)]
+    end = int(lack.searchsorted(lack[-1]))  # it ascends, for each has all bits of the one before
+    if lack.item(end - 1) == first:
+        return [(end, first ^ NOBODY), (count, last ^ NOBODY)]
+    ends: list[int] = (lack[1:] != lack[:-1]).nonzero()[0].tolist()
+    return [*[(at + 1, lack.item(at) ^ NOBODY) for at in ends], (count, last ^ NOBODY)]
 
 
 def _bit(slot: int) -> int:
-    return 1 << slot % WORKERS_PER_TABLE
+    return 1 << slot % WORKERS
 
 
 def _distinct(hashes: Hashes) -> Hashes:
