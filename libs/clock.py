@@ -26,13 +26,9 @@ class Clock(Protocol):
 class SystemClock:
     """The machine's clocks."""
 
-    def monotonic(self) -> float:
-        """See Clock."""
-        return time.monotonic()
-
-    def unix(self) -> float:
-        """See Clock."""
-        return time.time()
+    # No functions of their own: a call reads the time some twenty times.
+    monotonic = staticmethod(time.monotonic)
+    unix = staticmethod(time.time)
 
     async def sleep(self, seconds: float) -> None:
         """See Clock."""

@@ -46,8 +46,8 @@ class ConcurrencyLimiter:
     """
 
     __slots__ = (
-        "_changed_at", "_count", "_exact", "_rule", "_since", "_starting", "_tried", "_waits", "_wanted", "_workers",
-        "in_flight", "limit", "service_seconds",
+        "_changed_at", "_count", "_enough", "_exact", "_rule", "_since", "_starting", "_tried", "_waits", "_wanted",
+        "_workers", "in_flight", "limit", "service_seconds",
     )  # fmt: skip
 
     def __init__(self, rule: LimiterRule, workers: int, now: float) -> None:
@@ -63,7 +63,7 @@ class ConcurrencyLimiter:
         self._changed_at = self._since = now
         self._waits: list[float] = []
         self._count = 0
-        self.limit = 0
+        self.limit = self._enough = 0
         self._set(self._exact, now)
 
     def has_room(self) -> bool:
@@ -104,8 +104,7 @@ class ConcurrencyLimiter:
         self._count += 1
         if self._count <= SAMPLES_MAX:
             self._waits.append(wait_seconds)
-        enough = self._count >= min(self._rule.samples_min, math.ceil(self.limit / 2))
-        if not enough or now - self._since < self._rule.interval_seconds:
+        if self._count < self._enough or now - self._since < self._rule.interval_seconds:
             return False
         self._step(now)
         return True
@@ -144,6 +143,7 @@ class ConcurrencyLimiter:
     def _set(self, limit: float, now: float) -> None:
         self._exact = min(max(limit, float(self._workers)), float(max(self._rule.limit_max, self._workers)))
         self.limit = int(self._exact)
+        self._enough = min(self._rule.samples_min, math.ceil(self.limit / 2))
         self._wanted = self._tried = False
         self._forget(now)
 

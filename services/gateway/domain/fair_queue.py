@@ -66,7 +66,7 @@ class _Tenant:
 class FairQueue:
     """The order of those who wait. Every operation is O(log n); nothing here blocks or knows what they wait for."""
 
-    __slots__ = ("_ageing", "_bounds", "_members", "_now", "_order", "_priorities", "_serial", "_tenants", "_waiting")
+    __slots__ = ("_ageing", "_bounds", "_members", "_now", "_order", "_priorities", "_serial", "_tenants", "waiting")
 
     def __init__(self, bounds: QueueBounds) -> None:
         self._bounds = bounds
@@ -76,18 +76,14 @@ class FairQueue:
         self._serial = count(1)
         self._now = 0.0
         self._members = 0
-        self._waiting = 0
+        # Those who wait for their turn.
+        self.waiting = 0
         # How many wait with each priority, from -PRIORITY_MAX on.
         self._priorities = [0] * (2 * PRIORITY_MAX + 1)
 
     def __len__(self) -> int:
         """Those who wait and those who have their turn."""
         return self._members
-
-    @property
-    def waiting(self) -> int:
-        """Those who wait for their turn."""
-        return self._waiting
 
     def room(self, tenant: str) -> bool:
         """Whether one more of this tenant may wait."""
@@ -115,11 +111,11 @@ class FairQueue:
         """
         found = self._tenants.get(tenant)
         if found is None:
-            return min(self._waiting, len(self._tenants))
+            return min(self.waiting, len(self._tenants))
         own, others = found.waiting, len(self._tenants) - 1
         if own and priority > self._lowest():
             own = sum(1 for waiter in _waiting_of(found) if waiter.priority >= priority)
-        return min(self._waiting, own + others * (own + 1))
+        return min(self.waiting, own + others * (own + 1))
 
     def displaced_by(self, tenant: str, priority: int) -> Waiter | None:
         """Who is to leave a full queue so that a newcomer may wait; None = the newcomer is the one to be refused."""
@@ -198,13 +194,13 @@ class FairQueue:
         place = waiter.arrived_at - _bounded(waiter.priority) * self._ageing
         heapq.heappush(tenant.heap, (place, waiter.serial, waiter))
         tenant.waiting += 1
-        self._waiting += 1
+        self.waiting += 1
         self._priorities[_bounded(waiter.priority) + PRIORITY_MAX] += 1
         self._line_up(tenant)
 
     def _count_out(self, tenant: _Tenant, waiter: Waiter) -> None:
         tenant.waiting -= 1
-        self._waiting -= 1
+        self.waiting -= 1
         self._priorities[_bounded(waiter.priority) + PRIORITY_MAX] -= 1
 
     def _lowest(self) -> int:

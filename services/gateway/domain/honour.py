@@ -34,7 +34,10 @@ def _unsupported(request: ChatRequest, can: Capabilities) -> str | None:
         ("top_logprobs", (sampling.logprobs or 0) > (can.logprobs_max or 0), False),
         (_penalty(sampling), True, can.penalties),
     )
-    return next((param for param, asked, able in asked_and_able if param and asked and not able), None)
+    for param, asked, able in asked_and_able:
+        if asked and not able and param:
+            return param
+    return None
 
 
 def _penalty(sampling: Sampling) -> str | None:

@@ -92,9 +92,9 @@ def told(route: Route, worker: str, placed_by: str) -> str:
     In this order, those that there are: model, tier, reason, p-small, variant, worker, placed, fallbacks, and of a
     stored answer `cached-answer=` and its request. Values have neither spaces nor ";" (RFC 3986 percent-encoding).
     """
-    choice, decision = route.choice, route.decision
     if not route.choices and not route.replayed_from:
-        return _named(choice.model, worker, placed_by)
+        return _named(route.asked, worker, placed_by)
+    choice, decision = route.choice, route.decision
     judged = decision.small_probability if decision is not None else None
     pairs = (
         ("model", _value(choice.model)),

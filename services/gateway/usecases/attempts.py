@@ -142,8 +142,8 @@ class Run:
         if not self._suspicion_known:
             self.attempts.prior_deaths = self._means.quarantine.deaths(self.work.request)
             self._suspicion_known = True
-        if self._ticket is None or self._ticket.model != self._query.model:
-            await self._enter()
+        if (self._ticket is None or self._ticket.model != self._query.model) and not self._entered():
+            await self._queue(None)
         flight = await self._next()
         try:
             return self._open(flight)
@@ -190,7 +190,8 @@ class Run:
             return
         whole = self.delivered.cut or not self.delivered.unfinished
         self._means.breakers.ended(flight, whole=whole)
-        if whole and (self.attempts.prior_deaths or self.attempts.losses):
+        attempts = self.attempts
+        if whole and (attempts.prior_deaths or (attempts.ended and attempts.losses)):
             self._means.quarantine.answered(self.work.request)
 
     def _attempt(self) -> Attempt:
@@ -316,12 +317,12 @@ class Run:
         self.attempts.forgive_refusals()
         return True
 
-    async def _enter(self) -> None:
-        """Gets the call a place, in its turn where there is none."""
-        self.leave()
+    def _entered(self) -> bool:
+        """Gets the call a place, if one is free; that of another model is given back."""
+        if self._ticket is not None:
+            self.leave()
         self._ticket = self._means.room.enter(self._query.model, self._query.tenant)
-        if self._ticket is None:
-            await self._queue(None)
+        return self._ticket is not None
 
     def _verdict(self) -> Verdict:
         return self.attempts.verdict(sent=self.sent, resumable=self.sent and self._resumable())

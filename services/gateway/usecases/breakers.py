@@ -27,7 +27,6 @@ FOUND_SECONDS = 0.25
 WHY = {"open": "breaker-open", "half-open": "half-open", "paused": "retry-after"}
 BROKEN = frozenset({"open", "half-open"})
 UPSTREAM = "upstream"
-_NEVER: tuple[float, tuple[Guard, ...]] = (0.0, ())
 # Others name a time, too, and mean the call that they refuse.
 ASKS_FOR_A_PAUSE = frozenset({Reason.OVERLOADED, Reason.UPSTREAM_ERROR})
 
@@ -90,8 +89,10 @@ class Breakers:
 
         Before anything is spent on this call. Now and then one goes all the way: there may be other workers by then.
         """
-        until, guards = self._found.get(info.name, _NEVER)
-        now = self._now()
+        found = self._found.get(info.name)
+        if found is None:
+            return
+        (until, guards), now = found, self._now()
         if now >= until or not all(guard.breaker.refuses(now) in BROKEN for guard in guards):
             return
         for guard in guards:

@@ -62,6 +62,7 @@ class Call:
         "_services",
         "_session",
         "_variants",
+        "_words",
         "charge",
         "kept",
         "record",
@@ -107,6 +108,8 @@ class Call:
         self.charge = Charge(services.charges, self.record, self._used_now, inherits=inherits)
         self._held = held
         self._inherits = inherits
+        # What `Started` told of the route.
+        self._words = ""
         stand_ins = services.stand_ins
         # Text of an answer that is to be kept; None for nearly all.
         self.kept = None if inherits or stand_ins is None else stand_ins.text_for(request, principal)
@@ -117,8 +120,10 @@ class Call:
         services.means.budget.request()
         variants.look_up()
         self.record.route = variants.route
-        # Before anything is spent on it: under overload, most calls end here.
-        self._check_room()
+        settled = variants.settled
+        if settled:
+            # Before anything is spent on it: under overload, most calls end here.
+            self._check_door()
         session = request.session
         # Before the router is asked: it keeps state of sessions, which only their owners may change.
         if session.explicit:
@@ -129,32 +134,35 @@ class Call:
         await variants.choose(
             services.means.router, self.record.request_id, services.means.limits.place_timeout_seconds
         )
-        await self._use_variant()
+        await self._use_variant(let_in=settled)
 
-    async def _use_variant(self, instead_of: PlatformError | None = None) -> None:
-        """Has the model at hand answer; one that cannot take the call gives way to the next.
+    async def _use_variant(self, instead_of: PlatformError | None = None, *, let_in: bool = False) -> None:
+        """Has the model at hand answer; one that cannot take the call gives way to the next. `let_in`: past its door.
 
         Raises `instead_of`, what the model before it failed with, where no other can take it.
         """
         while True:
             try:
+                if not let_in:
+                    self._check_door()
                 return await self._use_model()
             except PlatformError as error:
+                let_in = False
                 if error.reason not in UNFIT or not self._variants.next(error.reason, tried=False):
                     if instead_of is None:
                         raise
                     raise instead_of from error
 
-    def _check_room(self) -> None:
-        """Raises OVERLOADED when the model at hand could only be waited for in vain; not for a part to go on with."""
-        if not self._inherits:
-            room, principal = self._services.means.room, self._principal
-            room.check(self._variants.name, principal.tenant, principal.priority, self._deadline)
+    def _check_door(self) -> None:
+        """Raises OVERLOADED when the model at hand could only be waited for in vain, NO_WORKER when all its workers are
+        left alone; not for a part to go on with.
+        """
+        info, means, principal = self._variants.info, self._services.means, self._principal
+        if info is not None and not self._inherits:
+            means.room.check(info.name, principal.tenant, principal.priority, self._deadline)
+            means.breakers.check(info)
 
     async def _use_model(self) -> None:
-        self._check_room()
-        if not self._inherits and self._variants.info is not None:
-            self._services.means.breakers.check(self._variants.info)
         opened = self._session.opened if self._session else None
         work = await self._variants.prepare(self.record.request_id, opened)
         self.record.model = work.info.name
@@ -252,6 +260,7 @@ class Call:
     def _started(self) -> Started:
         run, record = self.run, self.record
         usages = run.delivered.usages
+        self._words = self._told()
         return Started(
             request_id=record.request_id,
             model=record.model,
@@ -261,7 +270,7 @@ class Call:
             cached_tokens=usages[0].cached_tokens if usages else 0,
             standing=self.charge.standing,
             model_digest=run.work.info.model_digest,
-            route=self._told(),
+            route=self._words,
         )
 
     def _told(self) -> str:
@@ -309,7 +318,8 @@ class Call:
             queued_ms=record.queued_ms,
             cost=self.charge.cost(),
             truncated=self.charge.truncated,
-            route=self._told(),
+            # Once begun, an answer changes its worker at most.
+            route=self._words if self._words and not run.resumes else self._told(),
         )
 
     async def instead(self, error: BaseException) -> list[Event]:

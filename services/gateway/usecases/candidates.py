@@ -148,10 +148,13 @@ class Candidates:
     async def _place(self, failed: tuple[str, ...]) -> None:
         if self._query is None:
             raise RuntimeError("aim() comes before next()")
-        exclude = (*failed, *[worker for worker in self._left_out if worker not in failed])
-        if self._left_out and self._nobody_else(exclude):
-            raise self._all_left_alone(failed)
-        query = replace(self._query, exclude_workers=exclude) if exclude else self._query
+        query, exclude = self._query, failed
+        if self._left_out:
+            exclude = (*failed, *[worker for worker in self._left_out if worker not in failed])
+            if self._nobody_else(exclude):
+                raise self._all_left_alone(failed)
+        if exclude:
+            query = replace(query, exclude_workers=exclude)
         timeout = self._deadline.left(self._place_timeout)
         try:
             plan = await self._router.place(query, timeout=timeout, metadata=self._metadata)

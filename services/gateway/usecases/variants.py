@@ -74,9 +74,9 @@ class Variants:
         return self._info
 
     @property
-    def name(self) -> str:
-        """Name of the model at hand, "" = there is none yet."""
-        return self._info.name if self._info is not None else ""
+    def settled(self) -> bool:
+        """Whether the name is a model's, so that there is nothing to choose."""
+        return self._info is not None and not self._info.routed
 
     async def choose(self, router: Router, request_id: str, timeout: float) -> None:
         """Has the router put models in order where the name is no single model.

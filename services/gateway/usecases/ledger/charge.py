@@ -222,13 +222,11 @@ class Charge:
 
     def end(self, reasoning_tokens: int) -> None:
         """Settles or refunds. The record is complete; a repeat does nothing."""
-        ask = self._ask
+        ask, record, ledger = self._ask, self._record, self._charges.ledger
         # Call and charge know each other: left so, both would wait for the garbage collector, and calls for it.
-        counts = (0, 0, 0) if ask is None else self._used_now()
-        self._used_now = lambda: counts
+        self._used_now = lambda: (record.prompt_tokens, record.cached_tokens, record.completion_tokens)
         if ask is None:
             return
-        record, ledger = self._record, self._charges.ledger
         record.truncated = self.truncated
         if self.truncated:
             self._charges.metrics.truncated()
