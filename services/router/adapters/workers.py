@@ -89,7 +89,7 @@ class WorkerFollower:
         try:
             while batch := await self._next(stream):
                 for message in batch:
-                    verdict = self._fleet.heard(self._address, convert.state_message(message))
+                    verdict = await self._fleet.heard_in_parts(self._address, convert.state_message(message))
                     if verdict is Verdict.RESUBSCRIBE:
                         return self._again(heard_any=heard_any)
                     heard_any = True

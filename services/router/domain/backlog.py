@@ -10,6 +10,7 @@ Prompts that are never told (refused, cancelled, or cached after all) count for 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,6 +57,10 @@ class Backlog:
                 self._by_mark[mark] = (sent, index)
         self._sent.append(sent)
         self._tokens += tokens
+
+    def awaited(self) -> Iterable[int]:
+        """The blocks that end a part of a prompt when the worker tells them."""
+        return self._by_mark
 
     def told(self, stored: Hashes) -> None:
         """The worker holds these blocks."""

@@ -8,6 +8,7 @@ evicts in.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from heapq import heappop, heappush
 
 import numpy as np
 
@@ -19,11 +20,26 @@ _FIRST_BLOCKS = 256
 
 
 class BlockIndex:
-    """Of workers by their slots, small numbers that the caller deals out; a slot is `clear`ed before its next owner."""
+    """Of workers by their slots, which are small numbers."""
 
     def __init__(self) -> None:
         self._tables: list[BlockTable] = []
         self._held: dict[int, int] = {}
+        # Slots up to here are in use, but for those that were given back.
+        self._end = 0
+        self._unused: list[int] = []
+
+    def take(self) -> int:
+        """An empty slot for whoever asks: the smallest that nobody has."""
+        if self._unused:
+            return heappop(self._unused)
+        self._end += 1
+        return self._end - 1
+
+    def give_back(self, slot: int) -> None:
+        """Nobody has this slot any more, which was taken before."""
+        self.clear(slot)
+        heappush(self._unused, slot)
 
     @property
     def blocks(self) -> int:
@@ -56,6 +72,12 @@ class BlockIndex:
         """The worker has nothing."""
         if self._held.pop(slot, 0):
             self._tables[slot // WORKERS].clear(_bit(slot))
+
+    def holding(self, slot: int, hashes: Hashes) -> Hashes:
+        """Those of these blocks that the worker has, in any order."""
+        if not self.held(slot):
+            return hashes[:0]
+        return self._tables[slot // WORKERS].holding(hashes, _bit(slot))
 
     def runs(self, hashes: Hashes) -> Runs:
         """Who has how much of a prompt, from its first block on."""

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import numpy as np
+
 from libs.block_hash import Hashes
 from services.router.domain.block_index import BlockIndex
 from services.router.domain.expected import Expected, ExpectedRule
@@ -56,25 +58,41 @@ class Caches:
         something was missed.
         """
         self.note()
-        index, slot = self.index, worker.slot
         if message.snapshot:
-            index.clear(slot)
-            worker.resync = ""
+            self._begin_anew(worker, message)
         elif message.cleared:
-            index.clear(slot)
-            self.expected.forget(slot)
+            self.index.clear(worker.slot)
+            self.expected.forget(worker.number)
         if message.dropped is not None:
-            index.drop(slot, message.dropped)
+            self.index.drop(worker.slot, message.dropped)
         if message.stored is not None:
-            index.store(slot, message.stored)
-            self.expected.told(slot, message.stored)
-            worker.backlog.told(message.stored)
-        off = message.blocks_held - index.held(slot)
+            if message.slot is None:
+                self.index.store(worker.slot, message.stored)
+            self._told(worker, message)
+        off = message.blocks_held - self.index.held(worker.slot)
         if message.snapshot:
             worker.blocks_off = off
         elif off != worker.blocks_off and not worker.resync:
             worker.resync = "count"
         return not worker.resync or not self._may_resync(worker, now)
+
+    def _begin_anew(self, worker: Worker, message: StateMessage) -> None:
+        worker.resync = ""
+        if message.slot is None:
+            self.index.clear(worker.slot)
+            return
+        before, worker.slot = worker.slot, message.slot
+        self.index.give_back(before)
+
+    def _told(self, worker: Worker, message: StateMessage) -> None:
+        """Ends what was waited for and is there: of a snapshot, which may be long, by asking for that alone."""
+        told = message.stored
+        if message.snapshot:
+            awaited = [*self.expected.awaited(worker.number), *worker.backlog.awaited()]
+            told = self.index.holding(worker.slot, np.array(awaited, np.uint64))
+        if told is not None and len(told):
+            self.expected.told(worker.number, told)
+            worker.backlog.told(told)
 
     def drifted(self, worker: Worker) -> None:
         """The worker's answers show that its cache is not what it is thought to be: its next message asks anew."""
@@ -84,13 +102,13 @@ class Caches:
         """The worker's process or connection is gone: it will begin with a snapshot."""
         self.note()
         self.index.clear(worker.slot)
-        self.expected.forget(worker.slot)
+        self.expected.forget(worker.number)
         worker.backlog.clear()
 
     def restarted(self, worker: Worker) -> None:
         """A new life of the process: what the old one was sent is gone."""
         self.note()
-        self.expected.forget(worker.slot)
+        self.expected.forget(worker.number)
         worker.backlog.clear()
 
     def sent(self, sent: Sent) -> None:
@@ -109,10 +127,10 @@ class Caches:
         noted, self._sent = self._sent, []
         for worker, blocks, now, held, cached, tokens in noted:
             if worker.kv_events:
-                self.expected.send(worker.slot, blocks, now, held)
+                self.expected.send(worker.number, blocks, now, held)
                 worker.backlog.send(blocks[cached:], tokens, now)
             elif worker.blocks_max:
-                self.expected.assume(worker.slot, blocks, worker.blocks_max)
+                self.expected.assume(worker.number, blocks, worker.blocks_max)
             worker.weigh(now)
 
     def cached(self, blocks: Hashes, workers: Sequence[Worker], now: float) -> tuple[list[int], list[int]]:
@@ -123,7 +141,7 @@ class Caches:
         expected = self.expected.runs(blocks, now)
         if not expected:
             return held, held
-        return held, [max(run, expected.get(slot, 0)) for run, slot in zip(held, slots, strict=True)]
+        return held, [max(run, expected.get(worker.number, 0)) for run, worker in zip(held, workers, strict=True)]
 
     def _may_resync(self, worker: Worker, now: float) -> bool:
         if now - worker.resynced_at < self._rule.resync_seconds:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -54,7 +54,7 @@ class _Prompt:
 
 
 class Expected:
-    """Of all workers, by their slots. Times are `Clock.monotonic`."""
+    """Of all workers, by their numbers (`slot`). Times are `Clock.monotonic`."""
 
     def __init__(self, rule: ExpectedRule) -> None:
         self._rule = rule
@@ -96,6 +96,10 @@ class Expected:
         self._brief_blocks += prompt.blocks
         while self._brief_blocks > self._rule.blocks_max:
             self._end_oldest_brief()
+
+    def awaited(self, slot: int) -> Iterable[int]:
+        """The blocks that end a prompt of this worker when it tells them."""
+        return self._by_last.get(slot, ())
 
     def told(self, slot: int, stored: Hashes) -> None:
         """The worker has these blocks: prompts that end with one of them are no longer expected, they are there."""

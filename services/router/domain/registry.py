@@ -28,8 +28,11 @@ class Registry:
     """
 
     def __init__(self, addresses: Iterable[str], silence_seconds: float, caches: Caches | None = None) -> None:
-        self.workers = {address: Worker(address, slot=slot) for slot, address in enumerate(addresses)}
         self.caches = caches or Caches()
+        self.workers = {
+            address: Worker(address, number=number, slot=self.caches.index.take())
+            for number, address in enumerate(addresses)
+        }
         self.generation = 0
         self._silence_seconds = silence_seconds
         self._swept_at: float | None = None
@@ -62,6 +65,10 @@ class Registry:
         if worker.boot_id != message.boot_id:
             return Verdict.DESCRIBE
         return Verdict.FINE if whole else Verdict.RESUBSCRIBE
+
+    def still_reading(self, address: str, now: float) -> None:
+        """What the worker has said is being taken in: meanwhile it is not silent."""
+        self.workers[address].heard_at = now
 
     def described(self, address: str, description: Description) -> None:
         """Takes a description in."""

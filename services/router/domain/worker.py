@@ -56,7 +56,8 @@ class StateMessage:
     """One message of WatchState. `wire` as in `Description`, for ListWorkers.
 
     `stored` and `dropped` are hashes of blocks (None = none), `blocks_held` the worker's own count after the message.
-    `queue_ms` is the mean wait of calls that began lately.
+    `queue_ms` is the mean wait of calls that began lately. `slot`: where in the block index `stored` has been put
+    already, None = it has not.
     """
 
     boot_id: str
@@ -73,11 +74,15 @@ class StateMessage:
     dropped: Hashes | None = None
     cleared: bool = False
     blocks_held: int = 0
+    slot: int | None = None
 
 
 @dataclass(slots=True, eq=False)
 class Worker:
-    """Mutable: the registry changes it, the plan reads it. `slot` is its small number in the block index."""
+    """Mutable: the registry changes it, the plan reads it.
+
+    `number` is its own among the workers, `slot` that of its blocks in the index, which each snapshot may change.
+    """
 
     address: str
     description: Description | None = None
@@ -102,6 +107,7 @@ class Worker:
     blocks_off: int = 0
     resync: str = ""
     resynced_at: float = float("-inf")
+    number: int = 0
     slot: int = 0
     backlog: Backlog = field(default_factory=Backlog)
 

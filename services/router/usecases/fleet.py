@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 
 from libs.clock import Clock
 from libs.errors import PlatformError, Reason
@@ -12,6 +13,9 @@ from services.router.domain.catalog import Catalog, Entry, Pool
 from services.router.domain.ejection import Ejection
 from services.router.domain.registry import Registry, Verdict
 from services.router.domain.worker import Description, StateMessage, Worker
+
+# Blocks of a snapshot that are taken in at once: a millisecond or two.
+PART_BLOCKS = 4096
 
 
 class Fleet:
@@ -73,6 +77,26 @@ class Fleet:
         verdict = self._registry.heard(address, message, self._clock.monotonic())
         self._announce_later()
         return verdict
+
+    async def heard_in_parts(self, address: str, message: StateMessage) -> Verdict:
+        """As `heard`; the blocks of a long snapshot are taken in beside what is known, between the loop's other work.
+
+        Until all of them are there, the worker is what it was before.
+        """
+        stored = message.stored
+        if not message.snapshot or stored is None or len(stored) <= PART_BLOCKS:
+            return self.heard(address, message)
+        index = self._registry.caches.index
+        slot = index.take()
+        try:
+            for first in range(0, len(stored), PART_BLOCKS):
+                index.store(slot, stored[first : first + PART_BLOCKS])
+                self._registry.still_reading(address, self._clock.monotonic())
+                await self._clock.sleep(0)
+        except BaseException:
+            index.give_back(slot)
+            raise
+        return self.heard(address, replace(message, slot=slot))
 
     def described(self, address: str, description: Description) -> None:
         """See Registry."""

@@ -197,7 +197,7 @@ class Placing:
         # What comes while the store is asked sees this prompt on its way: equal ones go together.
         expected = self._placement.caches.expected
         try:
-            with expected.promised(worker.slot, query.blocks, self._now()):
+            with expected.promised(worker.number, query.blocks, self._now()):
                 binding = await self._bind(key, wanted, held.binding.version if held else 0, pool)
         except PlatformError as error:
             if error.reason is not Reason.STORE_UNAVAILABLE:

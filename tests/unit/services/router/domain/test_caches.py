@@ -1,5 +1,7 @@
 """What workers say of their blocks, through the registry, whatever happens on the way."""
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -112,7 +114,24 @@ class Wire(RuleBasedStateMachine):
     @precondition(lambda self: self.way)
     @rule()
     def hear(self):
-        verdict = self.registry.heard(A, self.way.pop(0), self.now)
+        self.take_in(self.way.pop(0))
+
+    @precondition(lambda self: self.way and self.way[0].snapshot)
+    @rule(done=st.booleans())
+    def hear_a_snapshot_in_parts(self, done):
+        index, said = self.caches.index, self.way.pop(0)
+        slot = index.take()
+        for block in said.stored:
+            index.store(slot, array([block]))
+            self.knows_a_state_that_was()
+        if done:
+            self.take_in(replace(said, slot=slot))
+        else:
+            index.give_back(slot)
+            self.lose_the_connection()
+
+    def take_in(self, said):
+        verdict = self.registry.heard(A, said, self.now)
         if verdict is Verdict.RESUBSCRIBE:
             self.subscribe()
         elif verdict is Verdict.DESCRIBE:
