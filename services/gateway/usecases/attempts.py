@@ -27,6 +27,8 @@ from services.gateway.usecases.waiting import QueuedCall, Ticket, WaitingRoom
 
 # In records, for the reason of an attempt that the watchdog gave up.
 STALLED = "STALLED"
+# What connections end with before anything was begun on them.
+_UNREACHED = frozenset({Reason.WORKER_LOST, Reason.CANCELLED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,7 +340,7 @@ class Run:
         if self.sent:
             return interrupted(f"its worker was lost and no other could take over ({error.reason})")
         if self._last is not None and outcome_of(self._last) not in LOSSES:
-            return own_fault(self._last)
+            return self._as_told(self._last)
         return error
 
     def _final(self, error: PlatformError, outcome: Outcome) -> PlatformError:
@@ -349,7 +351,14 @@ class Run:
         if outcome in LOSSES:
             message = f"The answer could not be made: {self._story(error)}. Nothing was sent; send the request again."
             return PlatformError(Reason.WORKER_LOST, message, retry_after_seconds=1.0)
-        return own_fault(error)
+        return self._as_told(error)
+
+    def _as_told(self, error: PlatformError) -> PlatformError:
+        """The error as the client may see it: where a worker is and why it cannot be reached is the operator's."""
+        if error.started or error.reason not in _UNREACHED:
+            return own_fault(error)
+        message = f"The workers of model '{self._query.model}' cannot be reached just now. Try again shortly."
+        return PlatformError(Reason.NO_WORKER, message, retry_after_seconds=1.0, started=False)
 
     def _story(self, error: PlatformError) -> str:
         losses = self.attempts.losses

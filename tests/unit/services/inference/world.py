@@ -144,11 +144,13 @@ class World:
 
 
 @asynccontextmanager
-async def world(path: Path, *, name: str = "w", stall_seconds: float = 60.0, engine_window: int = 0, **simulated):
+async def world(
+    path: Path, *, name="w", pools=("small", "large"), stall_seconds: float = 60.0, engine_window: int = 0, **simulated
+):
     write_model(path)
     settings = InferenceSettings(
         name=name,
-        model=ModelSettings(path=path, name="tiny", pools=("small", "large"), window_tokens=engine_window),
+        model=ModelSettings(path=path, name="tiny", pools=pools, window_tokens=engine_window),
         engine=EngineSettings(kind="simulated", stall_seconds=stall_seconds),
         simulated=SimulatedSettings(**simulated),
     )
