@@ -103,24 +103,6 @@ def test_a_killer_request_never_meets_a_third_worker_by_way_of_refusals(tmp_path
     run(scenario())
 
 
-@pytest.mark.parametrize("names", ["a", "abcd"])
-def test_a_client_is_not_told_where_workers_are_that_cannot_be_reached(tmp_path, names):
-    async def scenario():
-        async with World([Worker(name) for name in names], tmp_path) as world:
-            for name in names:  # every worker's channel exists
-                world.router.workers = [world.workers[name]]
-                await world.answer()
-            world.router.workers = list(world.workers.values())
-            for worker in world.workers.values():
-                worker.channel.lose()
-            events, error = await world.failure()
-            assert (error.reason, error.http_status, error.started, events) == (Reason.NO_WORKER, 503, False, [])
-            assert error.retry_after_seconds
-            assert "peer" not in error.message
-
-    run(scenario())
-
-
 def test_not_started_moves_on_twice_at_most(tmp_path):
     async def scenario():
         refusing = [Worker(name, [("refuse", Reason.DRAINING)]) for name in "abc"]

@@ -1,4 +1,4 @@
-"""Errors as they are raised: whoever follows one's causes (loggers, debuggers, `send_error`) comes to an end."""
+"""Errors as clients and logs get them: what may be seen, and causes that come to an end (loggers, `send_error`)."""
 
 from __future__ import annotations
 
@@ -84,5 +84,23 @@ def test_nor_is_one_of_a_store_that_keeps_no_claim(tmp_path):
             await first
             assert error.reason is Reason.STORE_UNAVAILABLE
             assert causes(error)
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("names", ["a", "abcd"])
+def test_a_client_is_not_told_where_workers_are_that_cannot_be_reached(tmp_path, names):
+    async def scenario():
+        async with World([Worker(name) for name in names], tmp_path) as world:
+            for name in names:  # every worker's channel exists
+                world.router.workers = [world.workers[name]]
+                await world.answer()
+            world.router.workers = list(world.workers.values())
+            for worker in world.workers.values():
+                worker.channel.lose()
+            events, error = await world.failure()
+            assert (error.reason, error.http_status, error.started, events) == (Reason.NO_WORKER, 503, False, [])
+            assert error.retry_after_seconds
+            assert "peer" not in error.message
 
     run(scenario())
