@@ -32,5 +32,6 @@ def step_of(request: ChatRequest) -> str:
 def prompt_estimate(request: ChatRequest) -> int:
     """Prompt tokens of a request whose tokenizer is the engine's secret: more than it will be."""
     characters = sum(len(turn.text) + len(turn.reasoning) for turn in request.turns)
+    characters += sum(len(call.arguments_json) for turn in request.turns for call in turn.tool_calls)
     characters += sum(len(tool.description) + len(tool.parameters_json) for tool in request.tools)
     return characters // _CHARACTERS_PER_TOKEN + _TOKENS_PER_TURN * (len(request.turns) + len(request.tools))

@@ -3,7 +3,7 @@ import pytest
 from services.gateway.domain.ledger.holds import again, beside, charged_as, for_model, request_of
 from services.gateway.domain.ledger.payable import payable, prompt_estimate, step_of
 from services.gateway.domain.record import CallRecord
-from services.gateway.domain.turns import ChatRequest, Guided, Role, Tool, Turn
+from services.gateway.domain.turns import ChatRequest, Guided, Role, Tool, ToolCall, Turn
 
 
 def record(**changes):
@@ -39,6 +39,8 @@ def test_steps_are_told_apart_by_who_spoke_last_and_the_form_of_the_answer():
 def test_a_prompt_that_nobody_here_can_count_is_guessed_high():
     text = "four words of text " * 100
     assert prompt_estimate(ChatRequest("m", (Turn(Role.USER, text),))) >= len(text) / 2
+    proposed = Turn(Role.ASSISTANT, "", tool_calls=(ToolCall("c1", "write", text),))
+    assert prompt_estimate(ChatRequest("m", (proposed,))) >= len(text) / 2
 
 
 def test_names_of_holds_lead_back_to_their_request():
