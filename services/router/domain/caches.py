@@ -135,7 +135,8 @@ class Caches:
 
     def cached(self, blocks: Hashes, workers: Sequence[Worker], now: float) -> tuple[list[int], list[int]]:
         """Blocks from the start of a prompt that each of `workers` says it has, and that it has or is about to have."""
-        self.note()
+        if self._sent:
+            self.note()
         slots = [worker.slot for worker in workers]
         held = self.index.runs(blocks).of(slots)
         expected = self.expected.runs(blocks, now)

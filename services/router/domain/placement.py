@@ -21,6 +21,9 @@ from services.router.domain.scorers.question import Question, Scorer, Wanted
 from services.router.domain.scorers.queue import Queue
 from services.router.domain.worker import Worker
 
+# Looked up here, since an enumeration's member takes longer than what is done with it.
+_SPARE = PlaceReason.SPARE
+
 
 @dataclass(frozen=True, slots=True)
 class PlacementRule:
@@ -69,7 +72,7 @@ class Placement:
         spares = order[: self._rule.places_max - 1]
         return [
             Place(workers[first], reason, cached[first], costs[first], held[first]),
-            *[Place(workers[index], PlaceReason.SPARE, cached[index], costs[index]) for index in spares],
+            *[Place(workers[index], _SPARE, cached[index], costs[index]) for index in spares],
         ]
 
     def look(self, wanted: Wanted, workers: Sequence[Worker]) -> tuple[list[int], list[int]]:

@@ -20,8 +20,10 @@ class KvPressure:
     def __call__(self, question: Question) -> Sequence[float]:
         """Tokens that will be computed twice."""
         start = self.start
-        over = [worker.kv_use - start for worker in question.workers]
-        if max(over) <= 0.0:
+        for worker in question.workers:
+            if worker.kv_use > start:
+                break
+        else:
             return ()
         scale = question.wanted.tokens / (1.0 - start)
-        return [max(0.0, share) * scale for share in over]
+        return [max(0.0, worker.kv_use - start) * scale for worker in question.workers]
