@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from libs.errors import PlatformError, Reason
+from services.gateway.domain.choose import AUTO_NAMES
 from services.gateway.domain.turns import NO_CONSTRAINTS, ChatRequest, Principal
 
 HEADER = "Idempotency-Key"
@@ -99,7 +100,8 @@ def keyed(key: str, route: str, body: bytes, request: ChatRequest, principal: Pr
     """Binds a key to tenant, route and call. Raises INVALID_REQUEST for a key that is none.
 
     The body is the call; what headers add to it is the session and the constraints. A session belongs to one key and
-    user: with one, the call of another principal is another call, and never gets this one's answer.
+    user: with one, the call of another principal is another call, and never gets this one's answer. So is that of a key
+    with other models where the model is chosen: a model may have answered that this key may not use.
     """
     if not 0 < len(key) <= KEY_CHARS_MAX or not key.isprintable():
         message = f"'{HEADER}' must have 1 to {KEY_CHARS_MAX} printable characters. Send a random one, such as a UUID."
@@ -109,6 +111,8 @@ def keyed(key: str, route: str, body: bytes, request: ChatRequest, principal: Pr
     parts: tuple[str, ...] = (session, principal.key_id, request.user) if session else ()
     if request.constraints != NO_CONSTRAINTS:
         parts = (*parts, repr(request.constraints))
+    if request.model in AUTO_NAMES and principal.models is not None:
+        parts = (*parts, repr(sorted(principal.models)))
     return Keyed(Slot(principal.tenant, digest), _digest(body, *[part.encode() for part in parts]))
 
 

@@ -99,6 +99,19 @@ def test_a_restricted_key_may_have_a_model_chosen_under_an_idempotency_key(tmp_p
     run(scenario())
 
 
+def test_an_answer_of_a_chosen_model_is_not_for_a_key_with_other_models(tmp_path):
+    async def scenario():
+        async with city(tmp_path) as c:
+            c.world.router.chosen = ["m", "small"]
+            events, _ = await c.one.answer("r1", ask(model="auto"))
+            assert events[0].model == "m"
+            with pytest.raises(PlatformError) as caught:
+                await c.two.answer("r2", ask(model="auto"), Principal("acme", "key-2", models=frozenset({"small"})))
+            assert caught.value.reason is Reason.IDEMPOTENCY_MISMATCH
+
+    run(scenario())
+
+
 def test_other_tenants_keys_and_routes_are_apart(tmp_path):
     async def scenario():
         async with city(tmp_path) as c:
