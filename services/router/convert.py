@@ -8,7 +8,6 @@ from headrace.router.v1 import router_pb2 as router
 from libs.block_hash import unpacked
 from services.router.domain.catalog import Catalog, Entry
 from services.router.domain.outcomes import Outcomes
-from services.router.domain.plan import Place
 from services.router.domain.worker import Description, StateMessage, Worker
 from services.router.usecases.placing import Placed, PlaceQuery
 
@@ -75,28 +74,22 @@ def place_query(wire: router.PlaceRequest) -> PlaceQuery:
 def place_response(placed: Placed) -> router.PlaceResponse:
     """What Place answers."""
     places, version, uncertain, predicted = placed
-    return router.PlaceResponse(
-        candidates=[_candidate(place) for place in places],
-        binding_version=version,
-        binding_uncertain=uncertain,
-        predicted=predicted,
-    )
-
-
-def _candidate(place: Place) -> router.Candidate:
-    worker, reason, cached_tokens, cost, _ = place
-    said = worker.description
-    assert said is not None  # noqa: S101 -- pools hold described workers
-    return router.Candidate(
-        worker=said.worker,
-        address=worker.address,
-        boot_id=said.boot_id,
-        model_digest=said.model_digest,
-        reason=reason,
-        load=worker.load,
-        cached_tokens=cached_tokens,
-        cost=cost,
-    )
+    response = router.PlaceResponse(binding_version=version, binding_uncertain=uncertain, predicted=predicted)
+    add = response.candidates.add  # in place: messages that are made first are copied
+    for worker, reason, cached_tokens, cost, _ in places:
+        said = worker.description
+        assert said is not None  # noqa: S101 -- pools hold described workers
+        add(
+            worker=said.worker,
+            address=worker.address,
+            boot_id=said.boot_id,
+            model_digest=said.model_digest,
+            reason=reason,
+            load=worker.load,
+            cached_tokens=cached_tokens,
+            cost=cost,
+        )
+    return response
 
 
 def outcomes(wire: router.ReportRequest) -> list[Outcomes]:
