@@ -63,8 +63,9 @@ def _entry(name: str, workers: list[Worker]) -> Entry:
         digest: _pool(_of_digest(live, digest), _of_digest(ejected, digest))
         for digest in {_digest(worker) for worker in live}
     }
-    description = next(worker.description for worker in workers if _digest(worker) == chosen)
-    assert description is not None  # noqa: S101 -- build_catalog passes described workers
+    said = [worker.description for worker in live or workers if worker.description and _digest(worker) == chosen]
+    # Gateways hash prompts as it says: by one that is gone, or tells no blocks, nothing would be found at the others.
+    description = next((each for each in said if each.kv_events), said[0])
     return Entry(name, name != description.model, description, variants.get(chosen, _pool([], [])), variants)
 
 

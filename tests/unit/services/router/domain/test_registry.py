@@ -139,3 +139,18 @@ def test_two_processes_of_one_name_count_once():
 def test_an_alias_is_told_from_a_models_own_name():
     entries = live_registry().catalog.entries
     assert (entries["small"].alias, entries["m"].alias) == (True, False)
+
+
+def test_gateways_are_told_a_block_size_by_which_something_is_found():
+    registry = Registry([A, B], silence_seconds=0.8)
+    for address, name, size in ((A, "w0", 0), (B, "w1", 16)):
+        registry.heard(address, state(1, snapshot=True), 0.0)
+        said = Description(name, "b1", "m", (), "d1", block_tokens=size, kv_events=size > 0)
+        registry.described(address, said)
+    assert registry.catalog.entries["m"].description.block_tokens == 16  # the first tells no blocks
+    registry.described(A, Description("w0", "b1", "m", (), "d1", block_tokens=32, kv_events=True))
+    assert registry.catalog.entries["m"].description.block_tokens == 32
+    registry.lost(A)
+    assert registry.catalog.entries["m"].description.block_tokens == 16  # the first is gone
+    registry.lost(B)
+    assert registry.catalog.entries["m"].description.block_tokens == 32  # all are: as before
