@@ -124,7 +124,7 @@ class Placing:
         now = self._now()
         stale = now - held.checked_at > self._rule.recheck_seconds
         if stale and self._store.up:
-            self._recheck(key, held, now)
+            self._recheck(key, held)
         uncertain = not held.binding.stored or (stale and not self._store.up)
         plan = self._session_plan(pool, held, query, now)
         return self._done(plan, held.binding.version, pool, query, uncertain=uncertain, now=now)
@@ -207,7 +207,16 @@ class Placing:
                 plan = self._new_plan(pool, query, self._now(), by_hash=True)
                 wanted = plan[0].worker.name
             binding = self._without_store(key, held, wanted)
-        return self._cache.put(key, binding, self._now()), plan if binding.worker == wanted else []
+        return self._hold(key, binding), plan if binding.worker == wanted else []
+
+    def _hold(self, key: SessionKey, binding: Binding) -> Held:
+        held = self._cache.put(key, binding, self._now())
+        held.checked_at = self._checked_at()
+        return held
+
+    def _checked_at(self) -> float:
+        """When a binding of this moment counts as compared: sessions that came together are compared apart."""
+        return self._now() - self._random() * self._rule.recheck_seconds / 4
 
     async def _bind(self, key: SessionKey, wanted: str, version: int, pool: Pool) -> Binding:
         bound = await self._store.bind(key, wanted, version)
@@ -223,8 +232,8 @@ class Placing:
             return now_held.binding
         return Binding(wanted, held.binding.version if held else 0, stored=False)
 
-    def _recheck(self, key: SessionKey, held: Held, now: float) -> None:
-        before, held.checked_at = held.checked_at, now
+    def _recheck(self, key: SessionKey, held: Held) -> None:
+        before, held.checked_at = held.checked_at, self._checked_at()
         task = asyncio.get_running_loop().create_task(self._compare(key, held, before), name="binding-recheck")
         self._rechecks.add(task)
         task.add_done_callback(self._rechecks.discard)
@@ -236,7 +245,7 @@ class Placing:
             held.checked_at = checked_at  # still to be compared; meanwhile the cached one serves
             return
         if bound.binding != held.binding:
-            self._cache.put(key, bound.binding, self._now())
+            self._hold(key, bound.binding)
 
 
 def _wanted(query: PlaceQuery, now: float, key: str = "", root: str = "") -> Wanted:

@@ -1,5 +1,6 @@
 import asyncio
 import itertools
+import random
 from collections import Counter
 
 import pytest
@@ -34,7 +35,7 @@ class Seen:
 class Replica:
     """One router process: its own view of the workers, its own cache, a store it may share."""
 
-    def __init__(self, store, count=3, places_max=4):
+    def __init__(self, store, count=3, places_max=4, random=None):
         self.clock = FakeClock()
         caches = caches_of(PlacementSettings())
         self.registry = Registry([f"h:{n}" for n in range(count)], 1e9, caches)
@@ -44,7 +45,9 @@ class Replica:
         rule = PlacingRule(PlanRule(1.25, places_max), recheck_seconds=60.0)
         half = itertools.repeat(0.5).__next__
         placement = placement_of(PlacementSettings(places_max=places_max), caches, half)
-        self.placing = Placing(self.fleet, self.cache, store, placement, rule, self.seen, clock=self.clock, random=half)
+        self.placing = Placing(
+            self.fleet, self.cache, store, placement, rule, self.seen, clock=self.clock, random=random or half
+        )
         for n in range(count):
             self.up(n)
 
@@ -340,6 +343,27 @@ def test_a_recheck_that_found_the_store_down_is_still_due():
         assert (await replica.place("s")).uncertain is False
         await asyncio.sleep(0)
         assert (await replica.place("s")).uncertain is True
+
+    run(scenario())
+
+
+def test_sessions_that_came_together_are_compared_with_the_store_apart():
+    async def scenario():
+        store = FakeStore()
+        replica = Replica(store, random=random.Random(1).random)
+        sessions = [f"s{n}" for n in range(40)]
+        for session in sessions:
+            await replica.place(session)
+        counts = []
+        for _ in range(16):
+            before = store.calls
+            await replica.clock.sleep(1 if counts else 45)
+            for session in sessions:
+                await replica.place(session)
+            await asyncio.sleep(0)
+            counts.append(store.calls - before)
+        assert sum(counts) == 40
+        assert max(counts) <= 10
 
     run(scenario())
 
