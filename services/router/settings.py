@@ -97,7 +97,7 @@ class BindingSettings(SettingsGroup):
     # After so long without a call a session leaves the cache and no longer counts as its worker's load.
     cache_idle_seconds: float = Field(default=600.0, ge=1.0)
     # A cached binding is compared with the store this often, in the background; it bounds how long two replicas can
-    # disagree; each time up to a quarter sooner, so that what came together is not asked together. Lower is more traffic.
+    # disagree; up to a quarter sooner, so that what came together is not asked together. Lower is more store traffic.
     recheck_seconds: float = Field(default=60.0, ge=1.0)
 
 
