@@ -37,16 +37,17 @@ def of_run(trace: Trace, outcome: Outcome, changes: Sequence[Change]) -> dict[st
 def moves(trace: Trace, outcome: Outcome, changes: Sequence[Change]) -> tuple[int, int]:
     """(sessions that left a living worker, sessions that left a lost one)."""
     lost_at = {change.worker: change.at_ms for change in changes if not change.joins}
-    at: dict[str, str] = {}
+    at: dict[str, list[str]] = {}
     moved: set[str] = set()
     orphans: set[str] = set()
     for request in trace.requests:
-        before = at.get(request.session)
         places = outcome.placed[request.number]
-        if before is not None and places[0] != before:
-            gone = before in lost_at and lost_at[before] <= request.arrival_ms
+        before = at.get(request.session, places)
+        # Where the last call began counts too: calls that overlap are both moved when their worker is lost.
+        if places[0] not in (before[0], before[-1]):
+            gone = lost_at.get(before[-1], float("inf")) <= request.arrival_ms
             (orphans if gone else moved).add(request.session)
-        at[request.session] = places[-1]
+        at[request.session] = places
         if len(places) > 1:
             orphans.add(request.session)
     return len(moved), len(orphans)
