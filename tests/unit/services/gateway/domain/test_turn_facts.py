@@ -114,9 +114,12 @@ def test_any_order_of_turns_has_facts(turns):
 def test_the_time_grows_with_the_turns_and_no_faster():
     def seconds(count):
         request = ChatRequest("auto", (USER, *steps(*["Error: " + "x" * 2000] * count)))
-        begun = time.process_time()
-        for _ in range(20):
-            turn_facts(request)
-        return time.process_time() - begun
+        best = 9.0
+        for _ in range(3):
+            begun = time.process_time()
+            for _ in range(10):
+                turn_facts(request)
+            best = min(best, time.process_time() - begun)
+        return best
 
     assert seconds(2000) < 60 * max(seconds(100), 0.001)
