@@ -1,0 +1,1 @@
+"""Long work: accepted once, done once in effect, whatever dies."""

@@ -1,0 +1,1 @@
+"""What the jobs service needs of the world."""
