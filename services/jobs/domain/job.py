@@ -64,12 +64,16 @@ class FileSlice:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One step. `work` is headrace.gateway.v1.Work, encoded; `model` is what the gate asks capacity for."""
+    """One step. `work` is headrace.gateway.v1.Work, encoded; `model` is what the gate asks capacity for.
+
+    A large work stands in the blob `blob` instead, and `work` is empty then; it is there before the job is confirmed.
+    """
 
     step: int
     custom_id: str
     work: bytes
     model: str
+    blob: str = ""
 
 
 @dataclass(frozen=True, slots=True)

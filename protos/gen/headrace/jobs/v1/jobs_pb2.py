@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from headrace.gateway.v1 import work_pb2 as headrace_dot_gateway_dot_v1_dot_work__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bheadrace/jobs/v1/jobs.proto\x12\x10headrace.jobs.v1\x1a\x1eheadrace/gateway/v1/work.proto\"H\n\nJobRequest\x12\x11\n\tcustom_id\x18\x01 \x01(\t\x12\'\n\x04work\x18\x02 \x01(\x0b\x32\x19.headrace.gateway.v1.Work\"&\n\x07Webhook\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x0e\n\x06secret\x18\x02 \x01(\t\"\xc9\x02\n\x10SubmitJobRequest\x12.\n\x08requests\x18\x01 \x03(\x0b\x32\x1c.headrace.jobs.v1.JobRequest\x12\x15\n\rinput_file_id\x18\x02 \x01(\t\x12\x10\n\x08\x65ndpoint\x18\x03 \x01(\t\x12\x1a\n\x12\x65xpires_in_seconds\x18\x04 \x01(\r\x12\x10\n\x08priority\x18\x05 \x01(\x05\x12\x42\n\x08metadata\x18\x06 \x03(\x0b\x32\x30.headrace.jobs.v1.SubmitJobRequest.MetadataEntry\x12*\n\x07webhook\x18\x07 \x01(\x0b\x32\x19.headrace.jobs.v1.Webhook\x12\r\n\x05\x62\x61tch\x18\x08 \x01(\x08\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"I\n\x11SubmitJobResponse\x12\"\n\x03job\x18\x01 \x01(\x0b\x32\x15.headrace.jobs.v1.Job\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"0\n\rGetJobRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0bresults_max\x18\x02 \x01(\r\"_\n\x0eGetJobResponse\x12\"\n\x03job\x18\x01 \x01(\x0b\x32\x15.headrace.jobs.v1.Job\x12)\n\x07results\x18\x02 \x03(\x0b\x32\x18.headrace.jobs.v1.Result\"k\n\x0fListJobsRequest\x12\r\n\x05\x61\x66ter\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\r\x12\x0f\n\x07\x62\x61tches\x18\x03 \x01(\x08\x12)\n\x05state\x18\x04 \x01(\x0e\x32\x1a.headrace.jobs.v1.JobState\"I\n\x10ListJobsResponse\x12#\n\x04jobs\x18\x01 \x03(\x0b\x32\x15.headrace.jobs.v1.Job\x12\x10\n\x08has_more\x18\x02 \x01(\x08\"\x1e\n\x10\x43\x61ncelJobRequest\x12\n\n\x02id\x18\x01 \x01(\t\"7\n\x11\x43\x61ncelJobResponse\x12\"\n\x03job\x18\x01 \x01(\x0b\x32\x15.headrace.jobs.v1.Job\"\x1d\n\x0fWatchJobRequest\x12\n\n\x02id\x18\x01 \x01(\t\"6\n\x10WatchJobResponse\x12\"\n\x03job\x18\x01 \x01(\x0b\x32\x15.headrace.jobs.v1.Job\"/\n\x12ReadResultsRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05\x66irst\x18\x02 \x01(\r\"@\n\x13ReadResultsResponse\x12)\n\x07results\x18\x01 \x03(\x0b\x32\x18.headrace.jobs.v1.Result\"\x83\x05\n\x03Job\x12\n\n\x02id\x18\x01 \x01(\t\x12)\n\x05state\x18\x02 \x01(\x0e\x32\x1a.headrace.jobs.v1.JobState\x12\x17\n\x0f\x63reated_unix_ms\x18\x03 \x01(\x03\x12\x17\n\x0fstarted_unix_ms\x18\x04 \x01(\x03\x12\x15\n\rended_unix_ms\x18\x05 \x01(\x03\x12\x17\n\x0f\x65xpires_unix_ms\x18\x06 \x01(\x03\x12\r\n\x05total\x18\x07 \x01(\r\x12\x11\n\tsucceeded\x18\x08 \x01(\r\x12\x0e\n\x06\x66\x61iled\x18\t \x01(\r\x12\x10\n\x08\x61ttempts\x18\n \x01(\r\x12\x16\n\x0erunning_tokens\x18\x0b \x01(\r\x12&\n\x05usage\x18\x0c \x01(\x0b\x32\x17.headrace.jobs.v1.Usage\x12\x1c\n\x14reserved_nanodollars\x18\r \x01(\x03\x12\x35\n\x08metadata\x18\x0e \x03(\x0b\x32#.headrace.jobs.v1.Job.MetadataEntry\x12\x10\n\x08priority\x18\x0f \x01(\x05\x12)\n\x05\x65rror\x18\x10 \x01(\x0b\x32\x1a.headrace.jobs.v1.JobError\x12/\n\x07webhook\x18\x11 \x01(\x0b\x32\x1e.headrace.jobs.v1.WebhookState\x12+\n\x05\x62\x61tch\x18\x12 \x01(\x0b\x32\x1c.headrace.jobs.v1.BatchFiles\x12\x12\n\ncancelling\x18\x13 \x01(\x08\x12\x19\n\x11\x63\x61ncelled_unix_ms\x18\x14 \x01(\x03\x12\x0f\n\x07version\x18\x15 \x01(\x04\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"j\n\x05Usage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\x04\x12\x15\n\rcached_tokens\x18\x02 \x01(\x04\x12\x19\n\x11\x63ompletion_tokens\x18\x03 \x01(\x04\x12\x18\n\x10\x63ost_nanodollars\x18\x04 \x01(\x03\"9\n\x08JobError\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0c\n\x04line\x18\x03 \x01(\r\"L\n\x0cWebhookState\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x03 \x01(\r\x12\x0e\n\x06status\x18\x04 \x01(\r\"\x80\x01\n\nBatchFiles\x12\x15\n\rinput_file_id\x18\x01 \x01(\t\x12\x10\n\x08\x65ndpoint\x18\x02 \x01(\t\x12\x16\n\x0eoutput_file_id\x18\x03 \x01(\t\x12\x15\n\rerror_file_id\x18\x04 \x01(\t\x12\x1a\n\x12\x66inalizing_unix_ms\x18\x05 \x01(\x03\"`\n\x06Result\x12\x0c\n\x04step\x18\x01 \x01(\r\x12\x11\n\tcustom_id\x18\x02 \x01(\t\x12\x13\n\x0bstatus_code\x18\x03 \x01(\r\x12\x0c\n\x04\x62ody\x18\x04 \x01(\x0c\x12\x12\n\nrequest_id\x18\x05 \x01(\t*\xcd\x01\n\x08JobState\x12\x19\n\x15JOB_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13JOB_STATE_ACCEPTING\x10\x01\x12\x17\n\x13JOB_STATE_REQUESTED\x10\x02\x12\x15\n\x11JOB_STATE_RUNNING\x10\x03\x12\x17\n\x13JOB_STATE_SUCCEEDED\x10\x04\x12\x14\n\x10JOB_STATE_FAILED\x10\x05\x12\x17\n\x13JOB_STATE_CANCELLED\x10\x06\x12\x15\n\x11JOB_STATE_EXPIRED\x10\x07\x32\x8b\x04\n\nJobService\x12T\n\tSubmitJob\x12\".headrace.jobs.v1.SubmitJobRequest\x1a#.headrace.jobs.v1.SubmitJobResponse\x12K\n\x06GetJob\x12\x1f.headrace.jobs.v1.GetJobRequest\x1a .headrace.jobs.v1.GetJobResponse\x12Q\n\x08ListJobs\x12!.headrace.jobs.v1.ListJobsRequest\x1a\".headrace.jobs.v1.ListJobsResponse\x12T\n\tCancelJob\x12\".headrace.jobs.v1.CancelJobRequest\x1a#.headrace.jobs.v1.CancelJobResponse\x12S\n\x08WatchJob\x12!.headrace.jobs.v1.WatchJobRequest\x1a\".headrace.jobs.v1.WatchJobResponse0\x01\x12\\\n\x0bReadResults\x12$.headrace.jobs.v1.ReadResultsRequest\x1a%.headrace.jobs.v1.ReadResultsResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bheadrace/jobs/v1/jobs.proto\x12\x10headrace.jobs.v1\x1a\x1eheadrace/gateway/v1/work.proto\"H\n\nJobRequest\x12\x11\n\tcustom_id\x18\x01 \x01(\t\x12\'\n\x04work\x18\x02 \x01(\x0b\x32\x19.headrace.gateway.v1.Work\"&\n\x07Webhook\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x0e\n\x06secret\x18\x02 \x01(\t\"\xc9\x02\n\x10SubmitJobRequest\x12.\n\x08requests\x18\x01 \x03(\x0b\x32\x1c.headrace.jobs.v1.JobRequest\x12\x15\n\rinput_file_id\x18\x02 \x01(\t\x12\x10\n\x08\x65ndpoint\x18\x03 \x01(\t\x12\x1a\n\x12\x65xpires_in_seconds\x18\x04 \x01(\r\x12\x10\n\x08priority\x18\x05 \x01(\x05\x12\x42\n\x08metadata\x18\x06 \x03(\x0b\x32\x30.headrace.jobs.v1.SubmitJobRequest.MetadataEntry\x12*\n\x07webhook\x18\x07 \x01(\x0b\x32\x19.headrace.jobs.v1.Webhook\x12\r\n\x05\x62\x61tch\x18\x08 \x01(\x08\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"I\n\x11SubmitJobResponse\x12\"\n\x03job\x18\x01 \x01(\x0b\x32\x15.headrace.jobs.v1.Job\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"0\n\rGetJobRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0bresults_max\x18\x02 \x01(\r\"_\n\x0eGetJobResponse\x12\"\n\x03job\x18\x01 \x01(\x0b\x32\x15.headrace.jobs.v1.Job\x12)\n\x07results\x18\x02 \x03(\x0b\x32\x18.headrace.jobs.v1.Result\"k\n\x0fListJobsRequest\x12\r\n\x05\x61\x66ter\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\r\x12\x0f\n\x07\x62\x61tches\x18\x03 \x01(\x08\x12)\n\x05state\x18\x04 \x01(\x0e\x32\x1a.headrace.jobs.v1.JobState\"W\n\x10ListJobsResponse\x12#\n\x04jobs\x18\x01 \x03(\x0b\x32\x15.headrace.jobs.v1.Job\x12\x10\n\x08has_more\x18\x02 \x01(\x08\x12\x0c\n\x04next\x18\x03 \x01(\t\"\x1e\n\x10\x43\x61ncelJobRequest\x12\n\n\x02id\x18\x01 \x01(\t\"7\n\x11\x43\x61ncelJobResponse\x12\"\n\x03job\x18\x01 \x01(\x0b\x32\x15.headrace.jobs.v1.Job\"\x1d\n\x0fWatchJobRequest\x12\n\n\x02id\x18\x01 \x01(\t\"6\n\x10WatchJobResponse\x12\"\n\x03job\x18\x01 \x01(\x0b\x32\x15.headrace.jobs.v1.Job\"/\n\x12ReadResultsRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05\x66irst\x18\x02 \x01(\r\"@\n\x13ReadResultsResponse\x12)\n\x07results\x18\x01 \x03(\x0b\x32\x18.headrace.jobs.v1.Result\"\x83\x05\n\x03Job\x12\n\n\x02id\x18\x01 \x01(\t\x12)\n\x05state\x18\x02 \x01(\x0e\x32\x1a.headrace.jobs.v1.JobState\x12\x17\n\x0f\x63reated_unix_ms\x18\x03 \x01(\x03\x12\x17\n\x0fstarted_unix_ms\x18\x04 \x01(\x03\x12\x15\n\rended_unix_ms\x18\x05 \x01(\x03\x12\x17\n\x0f\x65xpires_unix_ms\x18\x06 \x01(\x03\x12\r\n\x05total\x18\x07 \x01(\r\x12\x11\n\tsucceeded\x18\x08 \x01(\r\x12\x0e\n\x06\x66\x61iled\x18\t \x01(\r\x12\x10\n\x08\x61ttempts\x18\n \x01(\r\x12\x16\n\x0erunning_tokens\x18\x0b \x01(\r\x12&\n\x05usage\x18\x0c \x01(\x0b\x32\x17.headrace.jobs.v1.Usage\x12\x1c\n\x14reserved_nanodollars\x18\r \x01(\x03\x12\x35\n\x08metadata\x18\x0e \x03(\x0b\x32#.headrace.jobs.v1.Job.MetadataEntry\x12\x10\n\x08priority\x18\x0f \x01(\x05\x12)\n\x05\x65rror\x18\x10 \x01(\x0b\x32\x1a.headrace.jobs.v1.JobError\x12/\n\x07webhook\x18\x11 \x01(\x0b\x32\x1e.headrace.jobs.v1.WebhookState\x12+\n\x05\x62\x61tch\x18\x12 \x01(\x0b\x32\x1c.headrace.jobs.v1.BatchFiles\x12\x12\n\ncancelling\x18\x13 \x01(\x08\x12\x19\n\x11\x63\x61ncelled_unix_ms\x18\x14 \x01(\x03\x12\x0f\n\x07version\x18\x15 \x01(\x04\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"j\n\x05Usage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\x04\x12\x15\n\rcached_tokens\x18\x02 \x01(\x04\x12\x19\n\x11\x63ompletion_tokens\x18\x03 \x01(\x04\x12\x18\n\x10\x63ost_nanodollars\x18\x04 \x01(\x03\"9\n\x08JobError\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0c\n\x04line\x18\x03 \x01(\r\"L\n\x0cWebhookState\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x03 \x01(\r\x12\x0e\n\x06status\x18\x04 \x01(\r\"\x9b\x01\n\nBatchFiles\x12\x15\n\rinput_file_id\x18\x01 \x01(\t\x12\x10\n\x08\x65ndpoint\x18\x02 \x01(\t\x12\x16\n\x0eoutput_file_id\x18\x03 \x01(\t\x12\x15\n\rerror_file_id\x18\x04 \x01(\t\x12\x1a\n\x12\x66inalizing_unix_ms\x18\x05 \x01(\x03\x12\x19\n\x11\x66inalized_unix_ms\x18\x06 \x01(\x03\"`\n\x06Result\x12\x0c\n\x04step\x18\x01 \x01(\r\x12\x11\n\tcustom_id\x18\x02 \x01(\t\x12\x13\n\x0bstatus_code\x18\x03 \x01(\r\x12\x0c\n\x04\x62ody\x18\x04 \x01(\x0c\x12\x12\n\nrequest_id\x18\x05 \x01(\t*\xcd\x01\n\x08JobState\x12\x19\n\x15JOB_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13JOB_STATE_ACCEPTING\x10\x01\x12\x17\n\x13JOB_STATE_REQUESTED\x10\x02\x12\x15\n\x11JOB_STATE_RUNNING\x10\x03\x12\x17\n\x13JOB_STATE_SUCCEEDED\x10\x04\x12\x14\n\x10JOB_STATE_FAILED\x10\x05\x12\x17\n\x13JOB_STATE_CANCELLED\x10\x06\x12\x15\n\x11JOB_STATE_EXPIRED\x10\x07\x32\x8b\x04\n\nJobService\x12T\n\tSubmitJob\x12\".headrace.jobs.v1.SubmitJobRequest\x1a#.headrace.jobs.v1.SubmitJobResponse\x12K\n\x06GetJob\x12\x1f.headrace.jobs.v1.GetJobRequest\x1a .headrace.jobs.v1.GetJobResponse\x12Q\n\x08ListJobs\x12!.headrace.jobs.v1.ListJobsRequest\x1a\".headrace.jobs.v1.ListJobsResponse\x12T\n\tCancelJob\x12\".headrace.jobs.v1.CancelJobRequest\x1a#.headrace.jobs.v1.CancelJobResponse\x12S\n\x08WatchJob\x12!.headrace.jobs.v1.WatchJobRequest\x1a\".headrace.jobs.v1.WatchJobResponse0\x01\x12\\\n\x0bReadResults\x12$.headrace.jobs.v1.ReadResultsRequest\x1a%.headrace.jobs.v1.ReadResultsResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,8 +36,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SUBMITJOBREQUEST_METADATAENTRY']._serialized_options = b'8\001'
   _globals['_JOB_METADATAENTRY']._loaded_options = None
   _globals['_JOB_METADATAENTRY']._serialized_options = b'8\001'
-  _globals['_JOBSTATE']._serialized_start=2345
-  _globals['_JOBSTATE']._serialized_end=2550
+  _globals['_JOBSTATE']._serialized_start=2386
+  _globals['_JOBSTATE']._serialized_end=2591
   _globals['_JOBREQUEST']._serialized_start=81
   _globals['_JOBREQUEST']._serialized_end=153
   _globals['_WEBHOOK']._serialized_start=155
@@ -55,33 +55,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTJOBSREQUEST']._serialized_start=749
   _globals['_LISTJOBSREQUEST']._serialized_end=856
   _globals['_LISTJOBSRESPONSE']._serialized_start=858
-  _globals['_LISTJOBSRESPONSE']._serialized_end=931
-  _globals['_CANCELJOBREQUEST']._serialized_start=933
-  _globals['_CANCELJOBREQUEST']._serialized_end=963
-  _globals['_CANCELJOBRESPONSE']._serialized_start=965
-  _globals['_CANCELJOBRESPONSE']._serialized_end=1020
-  _globals['_WATCHJOBREQUEST']._serialized_start=1022
-  _globals['_WATCHJOBREQUEST']._serialized_end=1051
-  _globals['_WATCHJOBRESPONSE']._serialized_start=1053
-  _globals['_WATCHJOBRESPONSE']._serialized_end=1107
-  _globals['_READRESULTSREQUEST']._serialized_start=1109
-  _globals['_READRESULTSREQUEST']._serialized_end=1156
-  _globals['_READRESULTSRESPONSE']._serialized_start=1158
-  _globals['_READRESULTSRESPONSE']._serialized_end=1222
-  _globals['_JOB']._serialized_start=1225
-  _globals['_JOB']._serialized_end=1868
+  _globals['_LISTJOBSRESPONSE']._serialized_end=945
+  _globals['_CANCELJOBREQUEST']._serialized_start=947
+  _globals['_CANCELJOBREQUEST']._serialized_end=977
+  _globals['_CANCELJOBRESPONSE']._serialized_start=979
+  _globals['_CANCELJOBRESPONSE']._serialized_end=1034
+  _globals['_WATCHJOBREQUEST']._serialized_start=1036
+  _globals['_WATCHJOBREQUEST']._serialized_end=1065
+  _globals['_WATCHJOBRESPONSE']._serialized_start=1067
+  _globals['_WATCHJOBRESPONSE']._serialized_end=1121
+  _globals['_READRESULTSREQUEST']._serialized_start=1123
+  _globals['_READRESULTSREQUEST']._serialized_end=1170
+  _globals['_READRESULTSRESPONSE']._serialized_start=1172
+  _globals['_READRESULTSRESPONSE']._serialized_end=1236
+  _globals['_JOB']._serialized_start=1239
+  _globals['_JOB']._serialized_end=1882
   _globals['_JOB_METADATAENTRY']._serialized_start=478
   _globals['_JOB_METADATAENTRY']._serialized_end=525
-  _globals['_USAGE']._serialized_start=1870
-  _globals['_USAGE']._serialized_end=1976
-  _globals['_JOBERROR']._serialized_start=1978
-  _globals['_JOBERROR']._serialized_end=2035
-  _globals['_WEBHOOKSTATE']._serialized_start=2037
-  _globals['_WEBHOOKSTATE']._serialized_end=2113
-  _globals['_BATCHFILES']._serialized_start=2116
-  _globals['_BATCHFILES']._serialized_end=2244
-  _globals['_RESULT']._serialized_start=2246
-  _globals['_RESULT']._serialized_end=2342
-  _globals['_JOBSERVICE']._serialized_start=2553
-  _globals['_JOBSERVICE']._serialized_end=3076
+  _globals['_USAGE']._serialized_start=1884
+  _globals['_USAGE']._serialized_end=1990
+  _globals['_JOBERROR']._serialized_start=1992
+  _globals['_JOBERROR']._serialized_end=2049
+  _globals['_WEBHOOKSTATE']._serialized_start=2051
+  _globals['_WEBHOOKSTATE']._serialized_end=2127
+  _globals['_BATCHFILES']._serialized_start=2130
+  _globals['_BATCHFILES']._serialized_end=2285
+  _globals['_RESULT']._serialized_start=2287
+  _globals['_RESULT']._serialized_end=2383
+  _globals['_JOBSERVICE']._serialized_start=2594
+  _globals['_JOBSERVICE']._serialized_end=3117
 # @@protoc_insertion_point(module_scope)

@@ -107,12 +107,14 @@ class ListJobsRequest(_message.Message):
     def __init__(self, after: _Optional[str] = ..., limit: _Optional[int] = ..., batches: _Optional[bool] = ..., state: _Optional[_Union[JobState, str]] = ...) -> None: ...
 
 class ListJobsResponse(_message.Message):
-    __slots__ = ("jobs", "has_more")
+    __slots__ = ("jobs", "has_more", "next")
     JOBS_FIELD_NUMBER: _ClassVar[int]
     HAS_MORE_FIELD_NUMBER: _ClassVar[int]
+    NEXT_FIELD_NUMBER: _ClassVar[int]
     jobs: _containers.RepeatedCompositeFieldContainer[Job]
     has_more: bool
-    def __init__(self, jobs: _Optional[_Iterable[_Union[Job, _Mapping]]] = ..., has_more: _Optional[bool] = ...) -> None: ...
+    next: str
+    def __init__(self, jobs: _Optional[_Iterable[_Union[Job, _Mapping]]] = ..., has_more: _Optional[bool] = ..., next: _Optional[str] = ...) -> None: ...
 
 class CancelJobRequest(_message.Message):
     __slots__ = ("id",)
@@ -240,18 +242,20 @@ class WebhookState(_message.Message):
     def __init__(self, url: _Optional[str] = ..., state: _Optional[str] = ..., attempts: _Optional[int] = ..., status: _Optional[int] = ...) -> None: ...
 
 class BatchFiles(_message.Message):
-    __slots__ = ("input_file_id", "endpoint", "output_file_id", "error_file_id", "finalizing_unix_ms")
+    __slots__ = ("input_file_id", "endpoint", "output_file_id", "error_file_id", "finalizing_unix_ms", "finalized_unix_ms")
     INPUT_FILE_ID_FIELD_NUMBER: _ClassVar[int]
     ENDPOINT_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_FILE_ID_FIELD_NUMBER: _ClassVar[int]
     ERROR_FILE_ID_FIELD_NUMBER: _ClassVar[int]
     FINALIZING_UNIX_MS_FIELD_NUMBER: _ClassVar[int]
+    FINALIZED_UNIX_MS_FIELD_NUMBER: _ClassVar[int]
     input_file_id: str
     endpoint: str
     output_file_id: str
     error_file_id: str
     finalizing_unix_ms: int
-    def __init__(self, input_file_id: _Optional[str] = ..., endpoint: _Optional[str] = ..., output_file_id: _Optional[str] = ..., error_file_id: _Optional[str] = ..., finalizing_unix_ms: _Optional[int] = ...) -> None: ...
+    finalized_unix_ms: int
+    def __init__(self, input_file_id: _Optional[str] = ..., endpoint: _Optional[str] = ..., output_file_id: _Optional[str] = ..., error_file_id: _Optional[str] = ..., finalizing_unix_ms: _Optional[int] = ..., finalized_unix_ms: _Optional[int] = ...) -> None: ...
 
 class Result(_message.Message):
     __slots__ = ("step", "custom_id", "status_code", "body", "request_id")
