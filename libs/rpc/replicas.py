@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import Any
 
 from libs.clock import Clock
 from libs.errors import PlatformError, Reason
+from libs.rendezvous import rank
 from libs.rpc.api import Channel, Stream
 from libs.rpc.method import Method, Req, Res
 
@@ -34,7 +34,6 @@ class ReplicaRule:
 @dataclass(eq=False, slots=True)
 class _Replica:
     channel: Channel
-    secret: bytes
     lost_until: float = 0.0
     pause: float = 0.0
 
@@ -51,7 +50,7 @@ class ReplicatedChannel:
         random: Callable[[], float],
     ) -> None:
         """`random` gives floats in [0, 1): it spreads calls without a key, and trials of lost replicas."""
-        self._replicas = [_Replica(each, blake2b(each.address.encode(), digest_size=16).digest()) for each in channels]
+        self._replicas = [_Replica(each) for each in channels]
         self._clock = clock
         self._rule = rule or ReplicaRule()
         self._random = random
@@ -143,8 +142,7 @@ class ReplicatedChannel:
         """By the key's weights, those in their pause last."""
         now = self._clock.monotonic()
         if key:
-            text = key.encode()
-            ranked = sorted(self._replicas, key=lambda each: blake2b(text, key=each.secret, digest_size=8).digest())
+            ranked = rank(key, self._replicas, lambda each: each.channel.address)
         else:
             ranked = sorted(self._replicas, key=lambda _: self._random())
         return sorted(ranked, key=lambda each: each.lost_until > now)

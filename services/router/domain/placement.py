@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import add
 
+from libs.rendezvous import weight
 from services.router.domain.caches import Caches, Sent
 from services.router.domain.plan import Place, PlaceReason
-from services.router.domain.rendezvous import weight
 from services.router.domain.scorers.affinity import Tree
 from services.router.domain.scorers.balance import Balance
 from services.router.domain.scorers.kv_pressure import KvPressure

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
-from services.router.domain.rendezvous import first_with_room, rank
+from libs.rendezvous import rank
+from services.router.domain.bounded_loads import first_with_room
 from services.router.domain.worker import Worker
 
 

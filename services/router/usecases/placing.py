@@ -10,12 +10,12 @@ from typing import NamedTuple
 from libs.block_hash import Hashes
 from libs.clock import Clock
 from libs.errors import PlatformError, Reason
+from libs.rendezvous import rank
 from services.router.domain.binding import Binding, BindingOutcome, Bound, SessionKey
 from services.router.domain.binding_cache import BindingCache, Held
 from services.router.domain.catalog import Pool
 from services.router.domain.placement import Placement
 from services.router.domain.plan import Place, PlanRule, plan_bound, plan_new
-from services.router.domain.rendezvous import rank
 from services.router.domain.scorers.affinity import bound_worker, placement_key, usable
 from services.router.domain.scorers.question import NO_BLOCKS, Wanted
 from services.router.domain.worker import Worker

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from services.router.domain.rendezvous import bound
+from services.router.domain.bounded_loads import bound
 from services.router.domain.scorers.question import Question
 
 # Calls that a worker may have whatever the others have: so few slow nobody down, and their number is no measure.
@@ -18,7 +18,7 @@ class Queue:
 
     Waiting delays one call's first token, computing a prefix twice takes capacity from all; `share` is the one in terms
     of the other. Beyond `load_factor` times the mean load, and _LOAD_FREE, each call more counts like a prompt of the
-    usual length: load is bounded, unless the cache saves more than that. Bound: see domain/rendezvous.py.
+    usual length: load is bounded, unless the cache saves more than that. Bound: see domain/bounded_loads.py.
     """
 
     share: float

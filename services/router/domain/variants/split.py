@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from services.router.domain.rendezvous import weight as drawn
+from libs.rendezvous import weight as drawn
 
 _DRAWS = 2.0**64
 

@@ -1,8 +1,8 @@
 import random
 from collections import Counter
 
+from libs.rendezvous import rank
 from services.router.domain.plan import PlaceReason, PlanRule, plan_bound, plan_new
-from services.router.domain.rendezvous import rank
 from services.router.domain.worker import Description, Worker
 
 RULE = PlanRule(load_factor=1.25, places_max=3)

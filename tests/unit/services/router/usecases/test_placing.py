@@ -6,6 +6,7 @@ from collections import Counter
 import pytest
 
 from libs.errors import PlatformError, Reason
+from libs.rendezvous import weight
 from libs.testing.clock import FakeClock
 from libs.testing.loop import run
 from services.router.composition.placement import caches_of, placement_of
@@ -13,7 +14,6 @@ from services.router.domain.binding import Binding, SessionKey
 from services.router.domain.binding_cache import BindingCache
 from services.router.domain.plan import PlanRule
 from services.router.domain.registry import Registry
-from services.router.domain.rendezvous import weight
 from services.router.domain.worker import Description, StateMessage
 from services.router.settings import PlacementSettings
 from services.router.usecases.fleet import Fleet
