@@ -85,11 +85,35 @@ async def whole(
     return await _post(port, body, headers, host, into or Answer())
 
 
+async def call(
+    port: int,
+    method: str,
+    path: str,
+    headers: dict[str, str],
+    body: dict[str, Any] | None = None,
+    host: str = "127.0.0.1",
+) -> Answer:
+    """Any route's answer in one piece; `body` is sent as JSON. Raises OSError."""
+    return await _send(port, method, path, body, headers, host, Answer())
+
+
 async def _post(port: int, body: dict[str, Any], headers: dict[str, str], host: str, answer: Answer) -> Answer:
+    return await _send(port, "POST", "/v1/chat/completions", body, headers, host, answer)
+
+
+async def _send(
+    port: int,
+    method: str,
+    path: str,
+    body: dict[str, Any] | None,
+    headers: dict[str, str],
+    host: str,
+    answer: Answer,
+) -> Answer:
     reader, writer = await asyncio.open_connection(host, port)
-    payload = json.dumps(body).encode()
+    payload = b"" if body is None else json.dumps(body).encode()
     lines = [f"{k}: {v}" for k, v in {"host": f"{host}:{port}", "content-type": "application/json", **headers}.items()]
-    head = "\r\n".join(["POST /v1/chat/completions HTTP/1.1", *lines, f"content-length: {len(payload)}", "", ""])
+    head = "\r\n".join([f"{method} {path} HTTP/1.1", *lines, f"content-length: {len(payload)}", "", ""])
     writer.write(head.encode() + payload)
     answer.sent = time.monotonic()
     try:

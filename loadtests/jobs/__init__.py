@@ -1,0 +1,1 @@
+"""Jobs under load, faults and replay: what was submitted against what came of it."""
