@@ -11,7 +11,7 @@ from services.jobs.domain.job import Caller, Usage
 
 @dataclass(frozen=True, slots=True)
 class Reserved:
-    """What was set aside (nano-dollars), and the model that each request will ask for."""
+    """What was set aside (nano-dollars), and the model that each request will ask for ("" = none)."""
 
     amount: int
     models: tuple[str, ...]
@@ -33,7 +33,10 @@ class Gateways(Protocol):
     """Any gateway of the platform. Raises PlatformError; what `lasting` (usecases) says no to may be tried again."""
 
     async def reserve(self, reservation: str, caller: Caller, works: Sequence[bytes], *, batch: bool) -> Reserved:
-        """Checks the requests and sets their cost aside, all or nothing. A repeat changes nothing."""
+        """Checks the requests and sets their cost aside, all or nothing. A repeat changes nothing.
+
+        With `batch` a request that can never be made fails nothing: its model is "", and `perform` tells its error.
+        """
         ...
 
     async def release(self, tenant: str, reservations: Sequence[str]) -> None:
