@@ -24,11 +24,12 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A record as it stands in its topic."""
+    """A record as it stands in its topic. `timestamp_ms` is its producer's clock, or its broker's; 0 = unknown."""
 
     record: Record
     partition: int
     offset: int
+    timestamp_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,4 +115,4 @@ class _Reading:
 
     def _stored(self, at: TopicPartition, item: Any) -> Stored:
         record = Record(self._topic, item.key or b"", item.value or b"", tuple(item.headers or ()))
-        return Stored(record, at.partition, item.offset)
+        return Stored(record, at.partition, item.offset, max(item.timestamp or 0, 0))
