@@ -99,12 +99,26 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class LineError:
+    """What is wrong with a line of an input file (0 = with all of it), in OpenAI's words; `param` is the field."""
+
+    code: str
+    message: str
+    line: int = 0
+    param: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class JobError:
-    """Why a job as a whole failed; `reason` is a libs.errors.Reason, `line` of the input file, 0 = none."""
+    """Why a job as a whole failed; `reason` is a libs.errors.Reason, `line` of the input file, 0 = none.
+
+    `lines`: the first of what is wrong with the input file.
+    """
 
     reason: str
     message: str
     line: int = 0
+    lines: tuple[LineError, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -220,14 +220,28 @@ class Usage(_message.Message):
     def __init__(self, prompt_tokens: _Optional[int] = ..., cached_tokens: _Optional[int] = ..., completion_tokens: _Optional[int] = ..., cost_nanodollars: _Optional[int] = ...) -> None: ...
 
 class JobError(_message.Message):
-    __slots__ = ("reason", "message", "line")
+    __slots__ = ("reason", "message", "line", "lines")
     REASON_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     LINE_FIELD_NUMBER: _ClassVar[int]
+    LINES_FIELD_NUMBER: _ClassVar[int]
     reason: str
     message: str
     line: int
-    def __init__(self, reason: _Optional[str] = ..., message: _Optional[str] = ..., line: _Optional[int] = ...) -> None: ...
+    lines: _containers.RepeatedCompositeFieldContainer[LineError]
+    def __init__(self, reason: _Optional[str] = ..., message: _Optional[str] = ..., line: _Optional[int] = ..., lines: _Optional[_Iterable[_Union[LineError, _Mapping]]] = ...) -> None: ...
+
+class LineError(_message.Message):
+    __slots__ = ("code", "message", "line", "param")
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    LINE_FIELD_NUMBER: _ClassVar[int]
+    PARAM_FIELD_NUMBER: _ClassVar[int]
+    code: str
+    message: str
+    line: int
+    param: str
+    def __init__(self, code: _Optional[str] = ..., message: _Optional[str] = ..., line: _Optional[int] = ..., param: _Optional[str] = ...) -> None: ...
 
 class WebhookState(_message.Message):
     __slots__ = ("url", "state", "attempts", "status")
