@@ -22,7 +22,6 @@ import sys
 import time
 from typing import Any
 
-from libs.kafka import KafkaSettings
 from libs.valkey import Valkey, ValkeySettings
 from loadtests.common.accounts import new_account
 from loadtests.common.report import emit
@@ -53,7 +52,7 @@ SETTLE_SECONDS = 5.0
 ENDED = frozenset({"succeeded", "failed", "cancelled", "expired"})
 
 
-def layout(base_port: int, kafka: KafkaSettings) -> Layout:
+def layout(base_port: int, brokers: tuple[str, ...]) -> Layout:
     """Everything on both cores."""
     return Layout(
         base_port=base_port,
@@ -66,7 +65,7 @@ def layout(base_port: int, kafka: KafkaSettings) -> Layout:
         worker_args=[part for name, value in ENGINE.items() for part in (f"--simulated.{name}", str(value))],
         gateway_args=list(GATEWAY),
         jobs_args=list(JOBS),
-        kafka_brokers=kafka.brokers,
+        kafka_brokers=brokers,
         op_timeout_ms=500,
     )
 
@@ -168,7 +167,7 @@ def main() -> int:
     parser.add_argument("--out")
     args = parser.parse_args()
     fetch()
-    with KafkaCluster(3) as cluster, Stack(layout(args.base_port, cluster.settings())) as stack:
+    with KafkaCluster(3) as cluster, Stack(layout(args.base_port, cluster.settings().brokers)) as stack:
         verdict, facts = asyncio.run(run(stack, cluster, args))
     emit("jobs_campaign", {**facts, **verdict.document()}, args.out)
     return 1 if verdict.violations else 0

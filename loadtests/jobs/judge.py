@@ -14,11 +14,11 @@ from libs.kafka import KafkaSettings
 from libs.kafka.reader import TopicReader
 from libs.valkey import Valkey
 from loadtests.jobs.client_log import PROMPTS, Submitters, text_of, tokens_of
+from loadtests.jobs.topics import FINISHED
 from loadtests.overspend.books import Charged
 from services.gateway.adapters.ledger.outbox import ValkeyOutbox
 from services.gateway.adapters.ledger.spend import ValkeySpend
 
-FINISHED = "headrace.jobs.finished.v1"
 _PARALLEL = 8
 _PAGE = 500
 _NAMED = 20
