@@ -10,6 +10,7 @@ from cli.commands.demo import demo
 from cli.commands.doctor import doctor
 from cli.commands.down import down
 from cli.commands.explain import explain
+from cli.commands.jobs import jobs
 from cli.commands.keys import keys
 from cli.commands.ledger import ledger
 from cli.commands.model import model
@@ -43,6 +44,7 @@ app.add_typer(users, name="users")
 app.add_typer(prices, name="prices")
 app.add_typer(requests, name="requests")
 app.add_typer(ledger, name="ledger")
+app.add_typer(jobs, name="jobs")
 app.add_typer(router, name="router")
 app.add_typer(model, name="model")
 

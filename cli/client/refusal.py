@@ -13,7 +13,7 @@ _BY_CODE = {
     "budget_exceeded": "see `headrace budgets show`; raise it with `headrace budgets set`",
     "price_unknown": "set its price with `headrace prices set`",
 }
-_MISSING = re.compile(r"There is no (key|user|tenant|price|record) ")
+_MISSING = re.compile(r"There is no (key|user|tenant|price|record|job) ")
 # Ids are ids within a tenant: an admin's own is seldom the one that is meant.
 _WHOSE = "name the tenant with --tenant where it is not that of the key in use"
 _MISSING_FIXES = {"user": f"; {_WHOSE}", "key": f"; {_WHOSE}"}
