@@ -1,0 +1,1 @@
+"""What the jobs service uses to reach the world."""

@@ -1,0 +1,1 @@
+"""Puts the jobs service together: settings in, parts that run out."""

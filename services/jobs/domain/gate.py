@@ -1,0 +1,167 @@
+"""How many of a pool's slots jobs may have, so that live calls never wait for them.
+
+Several consumers share a pool without a word between them. Each takes a share of what all others leave, as queues do
+that share a switch's memory (Choudhury and Hahne, "Dynamic queue length thresholds for shared-memory packet switches",
+1998): at share a and n consumers, each settles at a / (1 + (n - 1) a) of it, so that none starves and all together
+leave some. Calls that wait in the workers in spite of that halve the number, as TCP halves its window.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from math import ceil
+
+# What the router tells may be so old: a call that began or ended since may or may not be in it.
+LAG_SECONDS = 0.5
+# First window of a pool, and the pause between two halvings: the effect of one is seen after about so long.
+WINDOW_FIRST = 4
+CALM_SECONDS = 1.0
+_BUCKETS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class GateRule:
+    """See GateSettings, where each is explained."""
+
+    share: float = 0.75
+    share_max: float = 0.5
+    headroom: float = 0.15
+    memory_seconds: float = 30.0
+    wait_ms_max: int = 20
+    silence_seconds: float = 2.5
+    blind_max: int = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The router's word on a pool."""
+
+    idle: int
+    running: int
+    waiting: int
+    wait_ms: int = 0
+
+    @property
+    def slots(self) -> int:
+        """Calls that it can run at once, as far as can be told."""
+        return self.running + self.idle
+
+
+def limit(rule: GateRule, slots: int, others: int, part: float = 1.0) -> int:
+    """Slots that this consumer may have, of `slots` in all, when `others` (live calls, other consumers) need theirs.
+
+    `part` is its part of the work of all consumers. A pool of one slot has no headroom: else no job would ever run
+    there.
+    """
+    free = slots - others - min(ceil(rule.headroom * slots), slots - 1)
+    if free < 1:
+        return 0
+    return max(1, min(int(rule.share * free), int(rule.share_max * part * slots)))
+
+
+class Extremes:
+    """The lowest and the highest value of the last `seconds`, to a tenth of it."""
+
+    def __init__(self, seconds: float) -> None:
+        self._width = seconds / _BUCKETS
+        self._value = 0
+        # (number of the tenth, lowest, highest)
+        self._seen: deque[tuple[int, int, int]] = deque()
+
+    def set(self, now: float, value: int) -> None:
+        """The value from now on; until now it was the one before."""
+        number = int(now / self._width)
+        low, high = min(self._value, value), max(self._value, value)
+        if self._seen and self._seen[-1][0] == number:
+            _, lowest, highest = self._seen.pop()
+            low, high = min(low, lowest), max(high, highest)
+        self._seen.append((number, low, high))
+        self._value = value
+
+    def read(self, now: float) -> tuple[int, int]:
+        """Lowest and highest, the present value included."""
+        oldest = int(now / self._width) - _BUCKETS
+        while self._seen and self._seen[0][0] < oldest:
+            self._seen.popleft()
+        low = min((each[1] for each in self._seen), default=self._value)
+        high = max((each[2] for each in self._seen), default=self._value)
+        return min(low, self._value), max(high, self._value)
+
+
+class PoolGate:
+    """What one consumer knows of one pool. `now` are seconds that never go back."""
+
+    def __init__(self, rule: GateRule) -> None:
+        self._rule = rule
+        self.own = 0
+        self.part = 1.0
+        self._own_lately = Extremes(LAG_SECONDS)
+        self._others_lately = Extremes(rule.memory_seconds)
+        self._told: Told | None = None
+        self._told_at = 0.0
+        self._blind = False
+        self._window = WINDOW_FIRST
+        self._answered = 0
+        self._halved_at = float("-inf")
+        self._closed_until = float("-inf")
+
+    def tell(self, now: float, told: Told) -> None:
+        """The router's word."""
+        self._told, self._told_at, self._blind = told, now, False
+        low, high = self._own_lately.read(now)
+        self._others_lately.set(now, max(0, told.running - high))
+        if told.waiting or told.wait_ms > self._rule.wait_ms_max:
+            self._halve(now)
+        elif 4 * max(low, self.own) >= 3 * self._window:  # it was in use: a window that nobody fills proves nothing
+            self._window += max(1, self._window // 4)
+
+    def unknown(self) -> None:
+        """The router does not know this name: whether there is room is learned from refusals."""
+        self._told, self._blind = None, True
+
+    def began(self, now: float) -> None:
+        """A call of ours begins."""
+        self.own += 1
+        self._own_lately.set(now, self.own)
+
+    def ended(self, now: float, *, answered: bool = False) -> None:
+        """A call of ours is over; `answered` by a worker."""
+        self.own -= 1
+        self._own_lately.set(now, self.own)
+        if answered and self._blind:
+            self._answered += 1
+            if self._answered >= self._window:
+                self._answered, self._window = 0, min(self._window + 1, self._rule.blind_max)
+
+    def refused(self, now: float, pause_seconds: float) -> None:
+        """There was no room after all; none is tried for so long."""
+        self._halve(now)
+        self._closed_until = max(self._closed_until, now + pause_seconds)
+
+    def room(self, now: float) -> int:
+        """Calls that may begin now."""
+        if now < self._closed_until:
+            return 0
+        return max(0, self.allowed(now) - self.own)
+
+    def allowed(self, now: float) -> int:
+        """Calls that this consumer may have under way."""
+        if self._blind:
+            return min(self._window, self._rule.blind_max)
+        told = self._told
+        if told is None or now - self._told_at > self._rule.silence_seconds or told.waiting:
+            return 0
+        lowest, _ = self._own_lately.read(now)
+        _, peak = self._others_lately.read(now)
+        others = max(peak, told.running - lowest)
+        return min(self._window, limit(self._rule, told.slots, others, self.part))
+
+    def heard(self, now: float) -> bool:
+        """Whether what is known is fresh."""
+        return self._blind or (self._told is not None and now - self._told_at <= self._rule.silence_seconds)
+
+    def _halve(self, now: float) -> None:
+        if now - self._halved_at >= CALM_SECONDS:
+            self._halved_at = now
+            self._window = max(1, min(self._window, max(self.own, 1)) // 2)

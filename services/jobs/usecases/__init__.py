@@ -1,0 +1,1 @@
+"""What the jobs service does, over its ports."""
