@@ -11,9 +11,11 @@ def folder(tenant: str, job: str) -> str:
     return f"jobs/{tenant}/{job}/"
 
 
-def work_blob(tenant: str, job: str, step: int) -> str:
-    """A request: headrace.gateway.v1.Work, encoded."""
-    return f"{folder(tenant, job)}work-{step}"
+def work_folder(tenant: str, job: str, nonce: str) -> str:
+    """The prefix of a job's requests. `nonce` is drawn for each time that a job of that id is created: what is left of
+    one that was refused can be deleted while the same id is accepted anew.
+    """
+    return f"{folder(tenant, job)}work-{nonce}/"
 
 
 def result_blob(tenant: str, job: str, step: int, epoch: int) -> str:

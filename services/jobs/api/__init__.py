@@ -1,0 +1,1 @@
+"""JobService as gateways call it."""
