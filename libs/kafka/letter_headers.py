@@ -1,27 +1,102 @@
-"""What a message's headers say of its way through retry topics and dead letters."""
+"""What a message's headers say of its way through retry topics, dead letters and parking.
+
+The message's own headers, key and value stay as they are on the whole way; these come on top, and each move sets them
+again. Numbers are ASCII digits, times are unix milliseconds.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from libs.kafka.handling import Delivery
 from libs.kafka.ports import Stored
 
-# Which attempt this is, from 1, as ASCII digits; absent on a message that was never moved.
+Headers = tuple[tuple[str, bytes], ...]
+
+# Which attempt this is, from 1; of a dead letter, how many were made. Absent on a message that was never moved.
 ATTEMPT = "headrace-attempt"
-# Present on a message that came back from the dead letters.
+# Where it stood first: topic/partition/offset.
+ORIGIN = "headrace-origin"
+# When it was moved first, and last.
+FIRST_SEEN = "headrace-first-seen"
+MOVED = "headrace-moved"
+# In a retry topic: it comes back no sooner than this.
+NOT_BEFORE = "headrace-not-before"
+# What its handler raised, and where.
+CAUSE = "headrace-cause"
+STACK = "headrace-stack"
+# On the stub of a message that is too large to be moved: its value's size and SHA-256 in hex. The stub has no value.
+SIZE = "headrace-size"
+SHA256 = "headrace-sha256"
+# On a message that came back by command: where from, topic/partition/offset.
 REPLAYED = "headrace-replayed"
+# On a marker in a topic of dead letters or parked messages: partition/offset of what was replayed. It has no value.
+DONE = "headrace-done"
+
+# Those that are set again by each move; the others go along.
+_SET = frozenset((ATTEMPT, ORIGIN, FIRST_SEEN, MOVED, NOT_BEFORE, CAUSE, STACK, SIZE, SHA256, DONE))
+# Of a number in a header: more is nobody's attempt, and Python refuses to read thousands.
+_DIGITS_MAX = 15
 
 
 def delivery_of(stored: Stored) -> Delivery:
     """The message as a handler sees it."""
-    kept = stored.record
-    delivery = Delivery(kept.topic, stored.partition, stored.offset, kept.key, kept.value, dict(kept.headers))
-    delivery.timestamp_ms = stored.timestamp_ms
+    record = stored.record
+    delivery = Delivery(
+        record.topic,
+        stored.partition,
+        stored.offset,
+        record.key,
+        record.value,
+        dict(record.headers),
+        stored.timestamp_ms,
+    )
     read_way(delivery)
     return delivery
 
 
 def read_way(delivery: Delivery) -> None:
     """Sets `attempt` and `replayed` from the headers. An attempt that is no number counts as the first."""
-    if (attempt := delivery.headers.get(ATTEMPT)) and attempt.isdigit():
-        delivery.attempt = int(attempt)
+    delivery.attempt = max(number(delivery.headers, ATTEMPT), 1)
     delivery.replayed = REPLAYED in delivery.headers
+
+
+def number(headers: Mapping[str, bytes], name: str) -> int:
+    """The number in a header; 0 where there is none."""
+    value = headers.get(name)
+    return int(value) if value and value.isdigit() and len(value) <= _DIGITS_MAX else 0
+
+
+def text(headers: Mapping[str, bytes], name: str) -> str:
+    """The text in a header; empty where there is none."""
+    return (headers.get(name) or b"").decode("utf-8", "replace")
+
+
+def place(topic: str, partition: int, offset: int) -> bytes:
+    """A message's place, as these headers name it."""
+    return f"{topic}/{partition}/{offset}".encode()
+
+
+def parse_place(value: str) -> tuple[str, int, int] | None:
+    """Topic, partition and offset of a place; None for a text that is none."""
+    topic, _, rest = value.partition("/")
+    partition, _, offset = rest.partition("/")
+    return (topic, int(partition), int(offset)) if partition.isdecimal() and offset.isdecimal() else None
+
+
+def own(message: Delivery) -> Headers:
+    """The headers that go along on every way. Null ones, which the protocol allows, become empty."""
+    return tuple((name, value or b"") for name, value in message.headers.items() if name not in _SET)
+
+
+def moved(message: Delivery, attempt: int, now_ms: int, more: Headers = ()) -> Headers:
+    """Its own headers, then those of a move."""
+    origin = message.headers.get(ORIGIN) or place(message.topic, message.partition, message.offset)
+    return (
+        *own(message),
+        (ATTEMPT, b"%d" % attempt),
+        (ORIGIN, origin),
+        (FIRST_SEEN, message.headers.get(FIRST_SEEN) or b"%d" % now_ms),
+        (MOVED, b"%d" % now_ms),
+        *more,
+    )
