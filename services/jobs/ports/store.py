@@ -106,11 +106,13 @@ class Agenda(Protocol):
         ...
 
     async def done(self, due: Due) -> None:
-        """It is not to be done again. FORGET deletes the job with all that the store has of it."""
+        """FORGET: deletes the job with all that the store has of it. All else that a job owes leaves the agenda with
+        the change that it stands for (`told`, `hooked`, `end`, …), and not before: then this changes nothing.
+        """
         ...
 
     async def later(self, tenant: str, job: str, task: Task, at_ms: int, part: int = 0) -> None:
-        """To be done at a time: `at_ms` from now on."""
+        """To be done at a time: `at_ms` from now on. What is not in the agenda (any more) is not added."""
         ...
 
 
@@ -118,13 +120,15 @@ class Endings(Protocol):
     """What follows an end."""
 
     async def told(self, tenant: str, job: str, version: int, batch: Batch | None) -> Verdict:
-        """The end of that version has left: no TELL again; files are set, FORGET is planned. STALE for another version
-        (it was reopened meanwhile).
+        """The end of that version (or any since) has left: no TELL again; files are set, FORGET is planned. STALE for
+        an earlier version (it was reopened meanwhile).
         """
         ...
 
     async def announce(self, tenant: str, events: Sequence[tuple[str, int]]) -> Sequence[Verdict]:
-        """(job, version) of ends that were read from the finished topic: plans a webhook, once per version."""
+        """(job, version) of ends that were read from the finished topic: plans a webhook, once per end. STALE: reopened
+        since, or an end that the store has lost.
+        """
         ...
 
     async def hooked(self, tenant: str, job: str, status: int, *, state: str) -> None:
