@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import sys
 import tempfile
 import urllib.request
@@ -46,6 +47,10 @@ class Layout:
     gateways: int = 1
     # Equal and all active, three at most.
     routers: int = 1
+    # Processes of the jobs service; they need brokers.
+    jobs: int = 0
+    # host:port of Kafka, for jobs and for what gateways publish.
+    kafka_brokers: tuple[str, ...] = ()
     gateway_core: str = "0"
     inner_core: str = "0"
     worker_core: str = "0"
@@ -55,6 +60,7 @@ class Layout:
     worker_args: list[str] = field(default_factory=list)
     router_args: list[str] = field(default_factory=list)
     gateway_args: list[str] = field(default_factory=list)
+    jobs_args: list[str] = field(default_factory=list)
     per_worker_args: list[list[str]] = field(default_factory=list)
     transport: str = "trunk"
     # A directory with a tokenizer, and weights where the engine has some.
@@ -69,7 +75,7 @@ class Layout:
 
 
 class Stack:
-    """Starts valkey, workers, router and gateways; a context manager that ends them all."""
+    """Starts valkey, workers, routers, gateways and jobs; a context manager that ends them all."""
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
@@ -95,6 +101,23 @@ class Stack:
     def gateway_port(self, index: int) -> int:
         """REST port of a gateway; its gRPC port is the next."""
         return self.layout.base_port + (20 + 2 * index if index else 0)
+
+    def inside_port(self, index: int) -> int:
+        """Port at which a gateway does what jobs ask of it."""
+        return self.layout.base_port + 60 + index
+
+    def jobs_port(self, index: int) -> int:
+        """Port of a jobs process; its metrics are ten further."""
+        return self.layout.base_port + 70 + index
+
+    def jobs_metrics_port(self, index: int) -> int:
+        """Port of a jobs process's metrics."""
+        return self.jobs_port(index) + 10
+
+    @staticmethod
+    def jobs_name(index: int) -> str:
+        """Name of a jobs process."""
+        return f"jobs-{index}" if index else "jobs"
 
     def worker_port(self, index: int) -> int:
         """Port of a worker's gRPC and trunk."""
@@ -127,7 +150,10 @@ class Stack:
             self.start_router(index)
         for index in range(layout.gateways):
             self.start_gateway(index)
+        for index in range(layout.jobs):
+            self.start_jobs(index)
         wait_for(lambda: self.ready(*range(layout.gateways)), layout.ready_seconds, "gateways ready")
+        wait_for(self._jobs_listen, layout.ready_seconds, "jobs ready")
         if layout.engine_core:
             for pid in self.engine_pids():
                 os.sched_setaffinity(pid, {int(core) for core in layout.engine_core.split(",")})
@@ -163,9 +189,51 @@ class Stack:
             *("--router.replicas", json.dumps([f"127.0.0.1:{base + 2 + more}" for more in range(1, layout.routers)])),
             *("--router.transport", layout.transport, "--inference.transport", layout.transport),
             *("--keys_file", str(self.directory / "keys.json"), "--pepper_file", str(self.directory / "pepper")),
-            *("--prices", PRICES, *self._store_args(), *layout.gateway_args),
+            *("--prices", PRICES, *self._store_args()),
+            *(("--kafka.brokers", json.dumps(layout.kafka_brokers)) if layout.kafka_brokers else ()),
+            *(self._jobs_edge(index) if layout.jobs else ()),
+            *layout.gateway_args,
         ]
         self._service(name, layout.gateway_core, args, module or layout.gateway_module)
+
+    def _jobs_edge(self, index: int) -> tuple[str, ...]:
+        addresses = [f"127.0.0.1:{self.jobs_port(each)}" for each in range(self.layout.jobs)]
+        return ("--inside.port", str(self.inside_port(index)), "--jobs.addresses", json.dumps(addresses))
+
+    def start_jobs(self, index: int = 0) -> None:
+        """Starts the jobs process of this index (again)."""
+        layout, name = self.layout, self.jobs_name(index)
+        gateways = [f"127.0.0.1:{self.inside_port(each)}" for each in range(layout.gateways)]
+        routers = [f"127.0.0.1:{layout.base_port + 2 + each}" for each in range(layout.routers)]
+        args = [
+            *("--name", name, "--rpc.port", str(self.jobs_port(index))),
+            *("--metrics.port", str(self.jobs_metrics_port(index))),
+            *("--edge.gateways", json.dumps(gateways), "--edge.routers", json.dumps(routers)),
+            *("--edge.transport", layout.transport, "--kafka.brokers", json.dumps(layout.kafka_brokers)),
+            *self._store_args(),
+        ]
+        self._service(name, layout.inner_core, [*args, *layout.jobs_args])
+
+    def _jobs_listen(self) -> bool:
+        for index in range(self.layout.jobs):
+            with socket.create_connection(("127.0.0.1", self.jobs_port(index)), timeout=2):
+                pass
+        return True
+
+    def start(self, name: str) -> None:
+        """Starts a process that was killed again, under its name."""
+        kind, _, number = name.partition("-")
+        index = int(number or 0)
+        if kind == "valkey":
+            self.start_store()
+            return
+        starts = {
+            "router": self.start_router,
+            "gateway": self.start_gateway,
+            "jobs": self.start_jobs,
+            "inference": self.start_worker,
+        }
+        starts[kind](index)
 
     def start_worker(self, index: int) -> None:
         """Starts (again) the worker of this index."""
@@ -185,7 +253,8 @@ class Stack:
 
     def _service(self, name: str, core: str, args: list[str], module: str = "") -> None:
         module = module or f"services.{name.split('-', maxsplit=1)[0]}.main"
-        common = ["--state_dir", str(self.directory), "--log.level", "warning"]
+        # A measurement that is killed leaves no service behind.
+        common = ["--state_dir", str(self.directory), "--log.level", "warning", "--parent_pid", str(os.getpid())]
         self._spawn(name, core, [sys.executable, "-m", module, *common, *args])
 
     def _spawn(self, name: str, core: str, command: list[str]) -> None:
