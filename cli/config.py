@@ -30,6 +30,9 @@ class Ports(_Group):
     rest: int = Field(default=8080, ge=1, le=65535)
     grpc: int = Field(default=8090, ge=1, le=65535)
     router: int = Field(default=8101, ge=1, le=65535)
+    # Where the gateway does what jobs ask of it; neighbours only.
+    inside: int = Field(default=8102, ge=1, le=65535)
+    jobs: int = Field(default=8104, ge=1, le=65535)
     workers: int = Field(default=8111, ge=1, le=65000)
     valkey: int = Field(default=8121, ge=1, le=65535)
     kafka: int = Field(default=8131, ge=1, le=65535)
@@ -81,6 +84,8 @@ class Services(_Group):
 
     gateway: dict[str, Any] = Field(default_factory=dict)
     router: dict[str, Any] = Field(default_factory=dict)
+    # The gateway's `kafka` group holds for jobs too, group by group under what stands here.
+    jobs: dict[str, Any] = Field(default_factory=dict)
     # For every worker; a worker's own `settings` win.
     inference: dict[str, Any] = Field(default_factory=dict)
 
@@ -118,7 +123,7 @@ class Config(_Group):
     @model_validator(mode="after")
     def _names_and_ports_differ(self) -> Config:
         names = self.worker_names
-        if len(set(names)) < len(names) or {"gateway", "router", "valkey", "kafka"} & set(names):
+        if len(set(names)) < len(names) or {"gateway", "router", "jobs", "valkey", "kafka"} & set(names):
             raise ValueError(f"process names must differ, workers are called {', '.join(names)}")
         ports = [*self.ports.model_dump(exclude={"workers"}).values(), *self.worker_ports]
         if twice := sorted({port for port in ports if ports.count(port) > 1}):

@@ -93,6 +93,8 @@ def _ports(config: Config) -> dict[str, tuple[int, str]]:
         "REST": (ports.rest, "--rest-port"),
         "gRPC": (ports.grpc, "--grpc-port"),
         "router": (ports.router, file),
+        "inside": (ports.inside, file),
+        "jobs": (ports.jobs, file),
         "valkey": (ports.valkey, file),
     } | ({"kafka": (ports.kafka, file)} if config.embedded_broker else {})
     return named | {n: (p, file) for n, p in zip(config.worker_names, config.worker_ports, strict=True)}

@@ -6,14 +6,15 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-Kind = Literal["store", "broker", "router", "gateway", "worker"]
+Kind = Literal["store", "broker", "router", "gateway", "jobs", "worker"]
 
 # Asks a process whether it serves; never raises. The second value is its boot id, "" where it has none.
 Probe = Callable[[], Awaitable[tuple[bool, str]]]
 
-# Order of a stop: the door first, then those behind it, the store last because all of them write to it.
-DRAIN_ORDER: tuple[Kind, ...] = ("gateway", "worker", "router", "broker", "store")
-# Without the broker everything is served, and usage waits in the store.
+# Order of a stop: jobs first, which would go on asking a gateway that leaves; then the door and those behind it; the
+# store last because all of them write to it.
+DRAIN_ORDER: tuple[Kind, ...] = ("jobs", "gateway", "worker", "router", "broker", "store")
+# Without the broker everything is served, and usage waits in the store; without jobs, long work waits there.
 NEEDED: tuple[Kind, ...] = ("gateway", "worker", "router", "store")
 
 

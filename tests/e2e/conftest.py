@@ -46,7 +46,11 @@ def free_ports():
             for port in range(base, base + 10):
                 stack.enter_context(contextlib.closing(socket.create_server(("127.0.0.1", port))))
             names = ("rest", "grpc", "router", "valkey", "workers")
-            return {name: base + at for at, name in enumerate(names)} | {"kafka": base + 9}
+            return {name: base + at for at, name in enumerate(names)} | {
+                "inside": base + 7,
+                "jobs": base + 8,
+                "kafka": base + 9,
+            }
     raise AssertionError("no ten free ports in a row")
 
 

@@ -12,7 +12,9 @@ from cli.install import install
 def config(tmp_path):
     return Config(
         state_dir=tmp_path / "state",
-        ports=Ports(rest=28180, grpc=28190, router=28101, workers=28111, valkey=28121, kafka=28131),
+        ports=Ports(
+            rest=28180, grpc=28190, router=28101, inside=28102, jobs=28104, workers=28111, valkey=28121, kafka=28131
+        ),
     )
 
 
