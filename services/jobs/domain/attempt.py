@@ -21,7 +21,7 @@ class Verdict(StrEnum):
 
     `APPLIED`. `REPEATED`: it had happened already. `STALE`: a later attempt has begun, nothing was changed. `ENDED`:
     the job has ended (cancelled, expired, …), nothing was changed. `UNKNOWN`: there is no such job or part. `POISON`
-    (begin only): it was begun too often.
+    (begin only): it was begun too often, attempts that gave it back not counted.
     """
 
     APPLIED = "applied"

@@ -87,6 +87,8 @@ def put_back(record: JobRecord, part: PartRecord, ask: Return, now: int) -> Verd
         return late
     record.version += 1
     if not ask.dead:
+        # Given back in order: only attempts that died without a word count against it.
+        part.attempt = max(part.attempt - 1, 0)
         part.leave(PartState.WAITING)
         return Verdict.APPLIED
     for result in ask.results:

@@ -26,23 +26,26 @@ PASSING = frozenset(
         Reason.CANCELLED,
         Reason.ENGINE_DEAD,
         Reason.INTERNAL,
-        # What runs under the same key elsewhere, and a gateway that does not know this service's method yet.
+        # What runs under the same key elsewhere, and a gateway that is older than this service.
         Reason.CONFLICT,
         Reason.UNIMPLEMENTED,
-        # The install's token is being changed, or a gateway is told of its callers later than this one.
-        Reason.INVALID_API_KEY,
-        Reason.PERMISSION_DENIED,
     }
 )
+# What `perform` says of a caller or a request comes as an outcome: an error that speaks of rights speaks of this
+# service's own, whose token is being changed.
+_OWN_RIGHTS = frozenset({Reason.INVALID_API_KEY, Reason.PERMISSION_DENIED})
 # Refusals for want of room: the pool is fuller than it seemed, and nothing is broken.
 CROWDED = frozenset({Reason.OVERLOADED, Reason.RATE_LIMITED})
 
 
 def lasting(error: PlatformError) -> bool:
-    """Whether the same call will fail in the same way for ever. What a gateway says of a caller or a request comes as
-    an outcome and not as an error, so an error that speaks of rights speaks of this service's own.
-    """
+    """Whether the same call will fail in the same way for ever."""
     return error.reason not in PASSING
+
+
+def final(error: PlatformError) -> bool:
+    """As `lasting`, of a call to perform a request: then the error is its result."""
+    return lasting(error) and error.reason not in _OWN_RIGHTS
 
 
 def body_of(error: PlatformError) -> bytes:
