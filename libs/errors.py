@@ -47,6 +47,7 @@ class Reason(StrEnum):
     DRAINING = "DRAINING"
     STORE_UNAVAILABLE = "STORE_UNAVAILABLE"
     ROUTER_UNAVAILABLE = "ROUTER_UNAVAILABLE"
+    JOBS_UNAVAILABLE = "JOBS_UNAVAILABLE"
     UPSTREAM_ERROR = "UPSTREAM_ERROR"
     STREAM_INTERRUPTED = "STREAM_INTERRUPTED"
     SLOW_READER = "SLOW_READER"
@@ -96,6 +97,7 @@ TABLE: dict[Reason, Row] = {
     Reason.DRAINING: Row(_S.UNAVAILABLE, 503, "service_unavailable_error", "draining"),
     Reason.STORE_UNAVAILABLE: Row(_S.UNAVAILABLE, 503, "service_unavailable_error", "store_unavailable"),
     Reason.ROUTER_UNAVAILABLE: Row(_S.UNAVAILABLE, 503, "service_unavailable_error", "router_unavailable"),
+    Reason.JOBS_UNAVAILABLE: Row(_S.UNAVAILABLE, 503, "service_unavailable_error", "jobs_unavailable"),
     Reason.UPSTREAM_ERROR: Row(_S.UNAVAILABLE, 502, "api_error", "upstream_error"),
     Reason.STREAM_INTERRUPTED: Row(_S.ABORTED, 503, "api_error", "stream_interrupted"),
     Reason.SLOW_READER: Row(_S.RESOURCE_EXHAUSTED, 503, "api_error", "slow_reader"),
