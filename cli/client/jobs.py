@@ -116,19 +116,19 @@ class JobsClient:
 
     def watch(self, job: str) -> Iterator[Document]:
         """The job at once, and after every change until it has ended, whatever becomes of the gateway meanwhile."""
-        last = ""
+        last, ended = "", False
         while True:
+            trouble: Exception = _AwayError("the stream of news ended")
             try:
                 for version, document in self._news(job, last):
-                    last = version
+                    last, ended = version, document["status"] in ENDED
                     self._absence.over()
                     yield document
-                    if document["status"] in ENDED:
-                        return
             except (httpx.TransportError, _AwayError) as problem:
-                self._absence.wait(problem)
-            else:
-                self._absence.wait(_AwayError("the stream of news ended"))
+                trouble = problem
+            if ended:
+                return
+            self._absence.wait(trouble)
 
     def _news(self, job: str, last: str) -> Iterator[tuple[str, Document]]:
         headers = {"accept": "text/event-stream"} | ({"last-event-id": last} if last else {})

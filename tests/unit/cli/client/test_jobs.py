@@ -89,6 +89,12 @@ def test_watching_goes_on_after_the_gateway_was_away_from_the_last_version(troub
     assert bench.away[1] == ""
 
 
+def test_an_end_that_was_heard_is_the_end_though_the_stream_breaks():
+    bench = Bench(broken(news(job("failed", version=1), job("failed", version=2))))
+    assert [each["version"] for each in bench.client.watch(JOB)] == [1, 2]
+    assert len(bench.sent) == 1
+
+
 def test_an_absence_after_news_counts_from_its_own_beginning():
     long = [CUT] * 20
     bench = Bench(
