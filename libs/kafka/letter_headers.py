@@ -100,3 +100,17 @@ def moved(message: Delivery, attempt: int, now_ms: int, more: Headers = ()) -> H
         (MOVED, b"%d" % now_ms),
         *more,
     )
+
+
+def returned(message: Delivery) -> Headers:
+    """Its own headers, and those that it keeps when it comes back from a retry topic."""
+    kept = ((name, message.headers.get(name)) for name in (ATTEMPT, ORIGIN, FIRST_SEEN))
+    return (*own(message), *((name, value) for name, value in kept if value))
+
+
+def replayed(message: Delivery) -> Headers:
+    """Its own headers, where it stood first, and where it was taken from; its attempts begin again."""
+    kept = ((name, message.headers.get(name)) for name in (ORIGIN, FIRST_SEEN))
+    others = tuple(header for header in own(message) if header[0] != REPLAYED)
+    here = place(message.topic, message.partition, message.offset)
+    return (*others, *((name, value) for name, value in kept if value), (REPLAYED, here))
