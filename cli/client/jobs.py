@@ -95,7 +95,7 @@ class JobsClient:
             left -= len(page["data"])
             if not page.get("has_more") or not page["data"]:
                 return
-            after = page["data"][-1]["id"]
+            after = page["last_id"]
 
     def results(self, job: str) -> Iterator[Document]:
         """Results that are there, in the order of the requests. A stream that breaks off goes on where it did."""

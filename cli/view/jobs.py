@@ -62,6 +62,7 @@ def tokens(job: Document) -> int:
 def job_facts(job: Document) -> dict[str, str]:
     """All of one job, a fact a line."""
     requests, usage, error, hook = job["requests"], job["usage"], job.get("error"), job.get("webhook")
+    files = job.get("batch") or {}
     return {
         "job": job["id"],
         "status": job["status"] + (", is being cancelled" if job.get("cancelling") else ""),
@@ -78,6 +79,9 @@ def job_facts(job: Document) -> dict[str, str]:
         "priority": str(job.get("priority") or ""),
         "metadata": tag_words(job.get("metadata") or {}),
         "webhook": f"{hook['url']}: {hook['state']}{_tries(hook)}" if hook else "",
+        "input file": files.get("input_file_id") or "",
+        "output file": files.get("output_file_id") or "",
+        "error file": files.get("error_file_id") or "",
         "error": f"{error['message']}{_line(error)}" if error else "",
     }
 

@@ -27,6 +27,8 @@ def job(status="running", *, done=0, failed=0, total=4, version=1, **more):
         "metadata": {},
         "error": None,
         "webhook": None,
+        "batch": None,
+        "cancelling": False,
         "version": version,
     } | more
 

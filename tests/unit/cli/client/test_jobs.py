@@ -120,7 +120,7 @@ def test_results_go_on_where_they_broke_off():
 
 
 def test_a_list_is_read_page_by_page_up_to_what_is_wanted():
-    pages = [{"data": [{"id": f"j{at}"} for at in range(100)], "has_more": True}] * 2
+    pages = [{"data": [{"id": f"j{at}"} for at in range(100)], "last_id": "j99", "has_more": True}] * 2
     bench = Bench(*pages, {"data": [{"id": "last"}], "has_more": False})
     assert len(list(bench.client.list(JOBS, 250, status="running"))) == 201
     asked = [dict(request.url.params) for request in bench.gateway.requests]

@@ -222,6 +222,7 @@ def test_list_and_show(shell):
                 "failed",
                 failed=4,
                 error={"code": "invalid_request", "message": "no model 'x\x1b'", "line": 3},
+                batch={"input_file_id": "file-1", "output_file_id": "file-2", "error_file_id": None},
                 webhook={"url": "https://example.org/h", "state": "delivered", "attempts": 2, "status": 200},
             )
         ],
@@ -229,6 +230,8 @@ def test_list_and_show(shell):
     facts = [" ".join(line.split()) for line in shown.splitlines()]
     assert "requests 4: 0 succeeded, 4 failed" in facts
     assert "webhook https://example.org/h: delivered after 2 attempt(s), HTTP 200" in facts
+    assert "output file file-2" in facts
+    assert not [fact for fact in facts if fact.startswith("error file")]
     assert "error no model 'x?' (line 3 of its file)" in facts
     assert "\x1b" not in shown
 
