@@ -111,7 +111,7 @@ def _held(books: Books) -> tuple[Counter[Place], Counter[str]]:
     for hold in books.holds.values():
         if hold.state == HELD:
             for at, scope in enumerate(hold.scopes):
-                running[scope] += 1
+                running[scope] += not hold.reservation
                 for part in hold.parts:
                     _add(held, scope, part.windows[at], part.amount)
     for reservation in books.reservations.values():

@@ -110,7 +110,7 @@ class World:
     def _some_limits(self, scope: str) -> dict[str, Any]:
         rng, found = self.rng, {}
         for name, share, choices in (
-            ("rpm", 0.2, (30, 300, 5_000)),
+            ("rpm", 0.2, (3, 30, 300)),
             ("tpm", 0.3, (1_000, 5_000, 100_000)),
             ("par", 0.2, (2, 6, 20)),
             ("ses", 0.2, (300 * self.scale, 3_000 * self.scale)),

@@ -13,7 +13,9 @@ from services.gateway.domain.ledger.types import (
     Outcome,
     Overdue,
     Progress,
+    ReservationState,
     Settlement,
+    Terms,
 )
 
 
@@ -121,12 +123,21 @@ class Leases(Protocol):
 class Reservations(Protocol):
     """Amounts set aside for jobs. Raises STORE_UNAVAILABLE."""
 
-    async def reserve(self, life: str, tenant: str, reservation: str, amount: int, scopes: Sequence[str]) -> HoldReply:
-        """Sets aside, or says why not. A repeat changes nothing."""
+    async def reserve(
+        self, life: str, tenant: str, reservation: str, amount: int, scopes: Sequence[str], terms: Terms | None = None
+    ) -> HoldReply:
+        """Sets aside, or says why not. A repeat changes nothing; ENDED = it was released."""
+        ...
+
+    async def find(self, tenant: str, reservation: str) -> ReservationState | None:
+        """The reservation, None = there is none, or it was released more than an hour ago."""
         ...
 
     async def release(self, tenant: str, reservation: str) -> int:
-        """Frees what is left and returns it; holds that drew on it keep what they have."""
+        """Frees what is left and returns it; holds that drew on it keep what they have.
+
+        One that is not there yet is ENDED when it comes.
+        """
         ...
 
 

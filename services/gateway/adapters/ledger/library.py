@@ -6,7 +6,7 @@ from importlib import resources
 
 from libs.valkey import FunctionLibrary
 
-_FILES = ("1_scopes.lua", "2_ends.lua", "2_holds.lua", "3_reservations.lua", "4_reports.lua")
+_FILES = ("1_scopes.lua", "2_draws.lua", "2_ends.lua", "2_holds.lua", "3_reservations.lua", "4_reports.lua")
 
 
 def ledger_library() -> FunctionLibrary:

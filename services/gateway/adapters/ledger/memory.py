@@ -18,8 +18,10 @@ from services.gateway.domain.ledger.types import (
     Outcome,
     Overdue,
     Progress,
+    ReservationState,
     ScopeTotals,
     Settlement,
+    Terms,
 )
 
 
@@ -124,12 +126,18 @@ class MemoryLedger:
         """See ports.Leases."""
         return self._of(tenant).expire(self._grace_us, limit, self._now())
 
-    async def reserve(self, life: str, tenant: str, reservation: str, amount: int, scopes: Sequence[str]) -> HoldReply:
+    async def reserve(
+        self, life: str, tenant: str, reservation: str, amount: int, scopes: Sequence[str], terms: Terms | None = None
+    ) -> HoldReply:
         """See ports.Reservations."""
         now = self._now()
         if life != self._life():
             return HoldReply(Outcome.LIFE)
-        return self._of(tenant).reserve(reservation, amount, scopes, now)
+        return self._of(tenant).reserve(reservation, amount, scopes, now, terms)
+
+    async def find(self, tenant: str, reservation: str) -> ReservationState | None:
+        """See ports.Reservations."""
+        return self._of(tenant).find(reservation, self._now())
 
     async def release(self, tenant: str, reservation: str) -> int:
         """See ports.Reservations."""

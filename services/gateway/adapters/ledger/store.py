@@ -20,8 +20,10 @@ from services.gateway.domain.ledger.types import (
     Progress,
     Rate,
     Refusal,
+    ReservationState,
     Settlement,
     Standing,
+    Terms,
     UsageMeta,
 )
 
@@ -33,6 +35,7 @@ _SILENT_US = 3600 * 1_000_000
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder().decode
 _meta = msgspec.msgpack.Decoder(UsageMeta)
+_terms = msgspec.msgpack.Decoder(Terms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,7 @@ class ValkeyLedger:
     async def redeclare(self, life: str, ask: Ask, at_us: int, progress: Progress) -> Outcome:
         """See ports.Holds."""
         args = [
-            *(life, ask.request_id, ask.amount, ask.tokens, self._lease_us, _pack(ask.meta), at_us),
+            *(life, ask.request_id, ask.amount, ask.tokens, self._lease_us, _pack(ask.meta), at_us, ask.reservation),
             *_numbers(progress),
             *ask.scopes,
         ]
@@ -119,9 +122,20 @@ class ValkeyLedger:
         """See ports.Leases."""
         return int(await self._call("expire", tenant, [self._grace_us, limit]))
 
-    async def reserve(self, life: str, tenant: str, reservation: str, amount: int, scopes: Sequence[str]) -> HoldReply:
+    async def reserve(
+        self, life: str, tenant: str, reservation: str, amount: int, scopes: Sequence[str], terms: Terms | None = None
+    ) -> HoldReply:
         """See ports.Reservations."""
-        return _hold_reply(_unpack(await self._call("reserve", tenant, [life, reservation, amount, *scopes])))
+        args = [life, reservation, amount, _pack(terms or Terms()), *scopes]
+        return _hold_reply(_unpack(await self._call("reserve", tenant, args)))
+
+    async def find(self, tenant: str, reservation: str) -> ReservationState | None:
+        """See ports.Reservations."""
+        found = await self._call("find_reservation", tenant, [reservation])
+        if found is None:
+            return None
+        is_open, left, terms = found
+        return ReservationState(is_open == 1, int(left), _terms.decode(terms) if terms else Terms())
 
     async def release(self, tenant: str, reservation: str) -> int:
         """See ports.Reservations."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from services.gateway.domain.ledger.books import Books
+from services.gateway.domain.ledger.drawing import charge_drawn
 from services.gateway.domain.ledger.hold_record import OPEN, Hold, Part, lay, lay_back, tokens_beyond
 from services.gateway.domain.ledger.scopes import TENANT, Scope, least_room
 from services.gateway.domain.ledger.types import End, Progress
@@ -13,20 +14,21 @@ from services.gateway.domain.ledger.types import End, Progress
 def finish(books: Books, request_id: str, hold: Hold, end: End, used: Progress, platform: int, now: int) -> int:
     """Ends a running hold: charges `used.cost`, frees the rest. Returns what was charged.
 
-    What is more than was held is charged in the present windows as far as every budget has room; the operator bears
-    the rest, beside `platform`.
+    What is more than was held is charged to its reservation, then in the present windows as far as every budget has
+    room; the operator bears the rest, beside `platform`.
     """
     scopes = books.load(hold.scopes)
     charges, rest = lay(hold.parts, used.cost)
-    hold.borne = rest - _charge_more(scopes, hold, charges, rest, now)
+    hold.borne = rest - _charge_more(books, scopes, hold, charges, rest, now)
     for part, charge in zip(hold.parts, charges, strict=True):
         part.charged = charge
         kept = _give_back(books, part, now)
         for at, scope in enumerate(scopes):
             _free(scope, at, part, part.amount - kept if part.is_covered(at) else part.amount)
-    for scope, given in zip(scopes, hold.given, strict=True):
-        scope.state.running -= 1
-        _correct_tokens(scope, hold, given, used, now)
+    if not hold.reservation:
+        for scope, given in zip(scopes, hold.given, strict=True):
+            scope.state.running -= 1
+            _correct_tokens(scope, hold, given, used, now)
     _conclude(books, request_id, hold, end, scopes, charges, platform + hold.borne, used, now)
     return hold.charged
 
@@ -38,7 +40,7 @@ def correct(books: Books, request_id: str, hold: Hold, used: Progress, platform:
     """
     scopes, more = books.load(hold.scopes), used.cost - hold.charged
     charges = lay_back(hold.parts, max(0, -more))
-    platform += max(0, more) - _charge_more(scopes, hold, charges, more, now) - hold.borne
+    platform += max(0, more) - _charge_more(books, scopes, hold, charges, more, now) - hold.borne
     told = tokens_beyond(used, hold.progress)
     _conclude(books, request_id, hold, End.SETTLED, scopes, charges, platform, told, now, kind="corrected")
     return hold.charged
@@ -53,16 +55,20 @@ def expire_overdue(books: Books, now: int, grace_us: int, most: int) -> int:
     return len(overdue)
 
 
-def _charge_more(scopes: Sequence[Scope], hold: Hold, charges: list[int], rest: int, now: int) -> int:
-    """Adds a part for as much of `rest` as every budget has room for; returns how much."""
+def _charge_more(books: Books, scopes: Sequence[Scope], hold: Hold, charges: list[int], rest: int, now: int) -> int:
+    """Adds parts for as much of `rest` as its reservation has, then as every budget has room for; returns how much."""
     if rest <= 0:
         return 0
-    room = least_room(scopes, now)
-    more = rest if room is None else max(0, min(rest, room))
-    if more > 0:
+    rooms, more = [least_room([scope], now) for scope in scopes], 0
+    if taken := charge_drawn(books, scopes, hold, rest, rooms, now):
+        hold.parts.append(taken[0])
+        charges.append(taken[1])
+        more = taken[1]
+    room = max(0, min([rest - more, *(room for room in rooms if room is not None)]))
+    if room > 0:
         hold.parts.append(Part(0, [scope.windows_at(now) for scope in scopes]))
-        charges.append(more)
-    return more
+        charges.append(room)
+    return more + room
 
 
 def _give_back(books: Books, part: Part, now: int) -> int:

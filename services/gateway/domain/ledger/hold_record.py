@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from services.gateway.domain.ledger.scopes import Starts
-from services.gateway.domain.ledger.types import Progress, UsageMeta
+from services.gateway.domain.ledger.types import Progress, Terms, UsageMeta
 
 HELD = "held"
 OPEN = "open"
@@ -37,7 +37,8 @@ class Hold:
     """A running call, and what became of it. `state` is "held" or an End, `sequence` its last event's number.
 
     `charged` is its cost, `borne` what it cost beyond that. `granted` are the tokens that it got last, and `given` what
-    the bucket of each scope had ever been given by then; None = the scope had no such limit.
+    the bucket of each scope had ever been given by then; None = the scope had no such limit. A call of a `reservation`
+    counts in no limit but budgets.
     """
 
     state: str
@@ -55,6 +56,7 @@ class Hold:
     charged: int = 0
     borne: int = 0
     ended_us: int = 0
+    reservation: str = ""
 
     def copy(self) -> Hold:
         """One that can be changed without this one."""
@@ -63,7 +65,7 @@ class Hold:
 
 @dataclass(slots=True)
 class Reservation:
-    """An amount set aside: `left` of it is not drawn. `windows` by scope."""
+    """An amount set aside: `left` of it is not drawn. `windows` by scope, `terms` of the calls that draw on it."""
 
     state: str
     amount: int
@@ -71,6 +73,7 @@ class Reservation:
     scopes: tuple[str, ...]
     windows: dict[str, Starts]
     ended_us: int = 0
+    terms: Terms = field(default_factory=Terms)
 
 
 def lay(parts: Sequence[Part], cost: int) -> tuple[list[int], int]:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from services.gateway.domain.ledger.books import Books
+from services.gateway.domain.ledger.drawing import Drawn, drawn, drawn_part, own_part, take, windows_drawn
 from services.gateway.domain.ledger.endings import correct, expire_overdue, finish
 from services.gateway.domain.ledger.hold_record import HELD, NOTHING, OPEN, RELEASED, Hold, Part, Reservation
-from services.gateway.domain.ledger.refusals import Drawn, may_grow, refusal, reservation_refusal
+from services.gateway.domain.ledger.refusals import may_grow, refusal, reservation_refusal
 from services.gateway.domain.ledger.scopes import TENANT, Scope, Starts, standing
 from services.gateway.domain.ledger.types import (
     Ask,
@@ -22,8 +23,10 @@ from services.gateway.domain.ledger.types import (
     Overdue,
     Progress,
     Refusal,
+    ReservationState,
     ScopeTotals,
     Settlement,
+    Terms,
 )
 
 # Overdue holds that one refused call ends at most.
@@ -49,55 +52,49 @@ class TenantLedger:
             ended = None if known.state == HELD else End(known.state)
             outcome = Outcome.OK if ended is None else Outcome.ENDED
             return HoldReply(outcome, now, told, known.amount, known.tokens, ended=ended)
-        scopes, drawn, no = self._check(ask, now)
+        scopes, found, no = self._check(ask, now)
         may_help = no is not None and no.kind in _MAY_COME_BACK and grace_us is not None
         if may_help and expire_overdue(self.books, now, grace_us or 0, EXPIRE_MOST):
-            scopes, drawn, no = self._check(ask, now)
+            scopes, found, no = self._check(ask, now)
         if no is not None:
             return HoldReply(Outcome.NO, now, standing(scopes, now), refusal=no)
-        self._draw(ask.reservation, drawn.amount)
-        hold = Hold(HELD, ask.amount, ask.tokens, now, now + lease_us, ask.scopes, meta=ask.meta, progress=ask.prompt)
-        hold.parts = self._parts(ask, scopes, drawn, now)
-        self._take(ask.request_id, hold, scopes, now)
+        self._begin(ask, scopes, found, ask.prompt, now, now + lease_us, now)
         return HoldReply(Outcome.OK, now, standing(scopes, now), ask.amount, ask.tokens)
 
     def _check(self, ask: Ask, now: int) -> tuple[Sequence[Scope], Drawn, Refusal | None]:
         scopes = self.books.load(ask.scopes)
-        drawn = self._drawn(ask, scopes, now)
-        return scopes, drawn, refusal(scopes, ask.amount, ask.tokens, drawn, now)
+        found = drawn(self.books, ask.reservation, ask.scopes, ask.amount, now)
+        return scopes, found, refusal(scopes, ask, found, now)
 
-    def _drawn(self, ask: Ask, scopes: Sequence[Scope], now: int) -> Drawn:
-        """All scopes of the reservation must be the call's, too: in another one what was drawn would stay held."""
-        found = self.books.reservation(ask.reservation, now) if ask.reservation else None
-        if found is None or found.state != OPEN or not set(found.scopes) <= set(ask.scopes):
-            return Drawn(0, (False,) * len(scopes))
-        return Drawn(min(found.left, ask.amount), tuple(scope.name in found.windows for scope in scopes))
+    def _begin(
+        self, ask: Ask, scopes: Sequence[Scope], found: Drawn, progress: Progress, at_us: int, lease_us: int, now: int
+    ) -> None:
+        """Holds for a call that was held at `at_us`, unchecked."""
+        hold = Hold(HELD, ask.amount, ask.tokens, at_us, lease_us, ask.scopes, meta=ask.meta, progress=progress)
+        hold.reservation = ask.reservation
+        hold.parts = self._parts(ask, scopes, found, at_us)
+        take(self.books, ask.reservation, found.amount)
+        self._take(ask.request_id, hold, scopes, now)
 
-    def _draw(self, reservation: str, amount: int) -> None:
-        if amount > 0:
-            self.books.reservations[reservation].left -= amount
-
-    def _parts(self, ask: Ask, scopes: Sequence[Scope], drawn: Drawn, now: int) -> list[Part]:
-        """What is drawn counts in the reservation's windows; the rest, or an amount of nothing, in the present ones."""
-        own = [scope.windows_at(now) for scope in scopes]
+    def _parts(self, ask: Ask, scopes: Sequence[Scope], found: Drawn, at_us: int) -> list[Part]:
+        """What is drawn counts in the reservation's windows; the rest, or an amount of nothing, in those of `at_us`."""
+        own = [scope.windows_at(at_us) for scope in scopes]
         parts = []
-        if drawn.amount > 0:
-            windows = self.books.reservations[ask.reservation].windows
-            where = [windows.get(scope.name, own[at]) for at, scope in enumerate(scopes)]
-            parts.append(Part(drawn.amount, where, ask.reservation, drawn.covers))
-        if drawn.amount < ask.amount or drawn.amount == 0:
-            parts.append(Part(ask.amount - drawn.amount, own))
+        if found.amount > 0:
+            where = windows_drawn(self.books, ask.reservation, scopes, own)
+            parts.append(Part(found.amount, where, ask.reservation, found.covers))
+        if found.amount < ask.amount or found.amount == 0:
+            parts.append(Part(ask.amount - found.amount, own))
         return parts
 
     def _take(self, request_id: str, hold: Hold, scopes: Sequence[Scope], now: int) -> None:
         for at, scope in enumerate(scopes):
-            scope.state.running += 1
             for part in hold.parts:
-                if not part.is_covered(at):
-                    scope.state.held += part.amount
-                    scope.state.move(part.windows[at], 0, part.amount)
-            if scope.bounds.rpm is not None:
-                scope.state.requests.fill(scope.bounds.rpm, 1, now)
+                _hold_more(scope, at, part, part.amount)
+            if not hold.reservation:
+                scope.state.running += 1
+                if scope.bounds.rpm is not None:
+                    scope.state.requests.fill(scope.bounds.rpm, 1, now)
         _give_tokens(hold, scopes, hold.tokens, now)
         self.books.save(scopes)
         self.books.holds[request_id] = hold
@@ -117,7 +114,8 @@ class TenantLedger:
     def _may_grow(self, hold: Hold, amount: int, tokens: int, now: int) -> Outcome:
         scopes = self.books.load(hold.scopes)
         windows = _windows_to_grow(hold, scopes, now)
-        outcome = may_grow(hold, scopes, amount, windows, now)
+        found = drawn(self.books, hold.reservation, hold.scopes, amount, now)
+        outcome = may_grow(hold, scopes, amount, found, windows, now)
         if outcome is Outcome.OK:
             self._grow(hold, scopes, windows, amount, tokens, now)
         return outcome
@@ -125,14 +123,19 @@ class TenantLedger:
     def _grow(
         self, hold: Hold, scopes: Sequence[Scope], windows: list[Starts], amount: int, tokens: int, now: int
     ) -> None:
-        if hold.parts[-1].reservation:
-            hold.parts.append(Part(0, windows))
-        part = hold.parts[-1]
-        part.windows = windows
-        part.amount += amount
-        for at, scope in enumerate(scopes):
-            scope.state.held += amount
-            scope.state.move(windows[at], 0, amount)
+        """What its reservation has is drawn first."""
+        found = drawn(self.books, hold.reservation, hold.scopes, amount, now)
+        if found.amount > 0:
+            where = windows_drawn(self.books, hold.reservation, scopes, windows)
+            take(self.books, hold.reservation, found.amount)
+            _add(scopes, drawn_part(hold, where, found.covers), found.amount)
+        if amount > found.amount:
+            own = own_part(hold)
+            if own is None:
+                own = Part(0, windows)
+                hold.parts.append(own)
+            own.windows = windows
+            _add(scopes, own, amount - found.amount)
         _give_tokens(hold, scopes, tokens, now)
         self.books.save(scopes)
         hold.amount += amount
@@ -173,11 +176,8 @@ class TenantLedger:
         if hold is not None and hold.state != HELD:
             return Outcome.ENDED
         if hold is None:
-            hold = Hold(
-                HELD, ask.amount, ask.tokens, at_us, now + lease_us, ask.scopes, meta=ask.meta, progress=progress
-            )
-            hold.parts = [Part(ask.amount, [scope.windows_at(at_us) for scope in scopes])]
-            self._take(ask.request_id, hold, scopes, now)
+            found = drawn(self.books, ask.reservation, ask.scopes, ask.amount, now)
+            self._begin(ask, scopes, found, progress, at_us, now + lease_us, now)
             return Outcome.OK
         if ask.amount > hold.amount:
             windows = _windows_to_grow(hold, scopes, now)
@@ -207,7 +207,9 @@ class TenantLedger:
         """Ends what is overdue by the grace at its last reported progress; how many."""
         return expire_overdue(self.books, now, grace_us, limit)
 
-    def reserve(self, reservation_id: str, amount: int, names: Sequence[str], now: int) -> HoldReply:
+    def reserve(
+        self, reservation_id: str, amount: int, names: Sequence[str], now: int, terms: Terms | None = None
+    ) -> HoldReply:
         """Sets an amount aside, without a lease. A repeat changes nothing."""
         scopes = self.books.load(names)
         known = self.books.reservation(reservation_id, now)
@@ -218,15 +220,26 @@ class TenantLedger:
         if no is not None:
             return HoldReply(Outcome.NO, now, standing(scopes, now), refusal=no)
         windows = {scope.name: scope.windows_at(now) for scope in scopes}
-        kept = Reservation(OPEN, amount, amount, tuple(names), windows)
+        kept = Reservation(OPEN, amount, amount, tuple(names), windows, terms=terms or Terms())
         self._reserve(scopes, kept, amount)
         self.books.reservations[reservation_id] = kept
         return HoldReply(Outcome.OK, now, standing(scopes, now), amount)
 
-    def release(self, reservation_id: str, now: int) -> int:
-        """Frees what a reservation has left and returns it; holds that drew on it keep what they have."""
+    def find(self, reservation_id: str, now: int) -> ReservationState | None:
+        """A reservation, None = there is none, or it was released long ago."""
         found = self.books.reservation(reservation_id, now)
-        if found is None or found.state != OPEN:
+        return None if found is None else ReservationState(found.state == OPEN, found.left, found.terms)
+
+    def release(self, reservation_id: str, now: int) -> int:
+        """Frees what a reservation has left and returns it; holds that drew on it keep what they have.
+
+        One that is not there yet is refused when it comes: nobody would release it any more.
+        """
+        found = self.books.reservation(reservation_id, now)
+        if found is None:
+            self.books.reservations[reservation_id] = Reservation(RELEASED, 0, 0, (), {}, ended_us=now)
+            return 0
+        if found.state != OPEN:
             return 0
         left = found.left
         self._reserve(self.books.load(found.scopes), found, -left)
@@ -261,7 +274,23 @@ class TenantLedger:
         return self.books.outbox
 
 
+def _add(scopes: Sequence[Scope], part: Part, amount: int) -> None:
+    part.amount += amount
+    for at, scope in enumerate(scopes):
+        _hold_more(scope, at, part, amount)
+
+
+def _hold_more(scope: Scope, at: int, part: Part, amount: int) -> None:
+    """What a reservation covers is held in the scope already."""
+    if not part.is_covered(at):
+        scope.state.held += amount
+        scope.state.move(part.windows[at], 0, amount)
+
+
 def _give_tokens(hold: Hold, scopes: Sequence[Scope], tokens: int, now: int) -> None:
+    """Puts tokens into the minute's buckets; those of a reservation's call leave them to live calls."""
+    if hold.reservation:
+        return
     hold.granted, hold.given = tokens, []
     for scope in scopes:
         bucket, limit = scope.state.tokens, scope.bounds.tpm
@@ -272,6 +301,7 @@ def _give_tokens(hold: Hold, scopes: Sequence[Scope], tokens: int, now: int) -> 
 
 def _windows_to_grow(hold: Hold, scopes: Sequence[Scope], now: int) -> list[Starts]:
     """The windows that more of a hold counts in: its own, or the present ones if it holds nothing of its own."""
-    part = hold.parts[-1]
-    fresh = part.reservation or part.amount == 0
-    return [scope.windows_at(now) for scope in scopes] if fresh else part.windows
+    own = own_part(hold)
+    if own is None or own.amount == 0:
+        return [scope.windows_at(now) for scope in scopes]
+    return own.windows

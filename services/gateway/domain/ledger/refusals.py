@@ -3,43 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 from services.gateway.domain.ledger.buckets import Bucket, wait_us
+from services.gateway.domain.ledger.drawing import Drawn
 from services.gateway.domain.ledger.hold_record import Hold
 from services.gateway.domain.ledger.scopes import Scope, Starts, least_room, request_budget
-from services.gateway.domain.ledger.types import Outcome, Refusal
+from services.gateway.domain.ledger.types import Ask, Outcome, Refusal
 from services.gateway.domain.ledger.windows import BudgetLimit
 
 NEVER = -1
 
 
-class Drawn(NamedTuple):
-    """What a hold takes from its reservation, and in which of its scopes that is held already."""
-
-    amount: int
-    covers: tuple[bool, ...]
-
-
-def refusal(scopes: Sequence[Scope], amount: int, tokens: int, drawn: Drawn, now: int) -> Refusal | None:
+def refusal(scopes: Sequence[Scope], ask: Ask, drawn: Drawn, now: int) -> Refusal | None:
     """The first of these that is in the way: a closed scope, the request's own budget, a rate, a budget.
 
-    Nothing else refuses: a call whose settled + held + asked fits every limit is held.
+    Nothing else refuses: a call whose settled + held + asked fits every limit is held. A call of a reservation is
+    neither paced nor counted among those in parallel: it waits behind live calls, and must not be in their way.
     """
-    return next(_in_the_way(scopes, amount, tokens, drawn, now), None)
+    return next(_in_the_way(scopes, ask, drawn, now), None)
 
 
-def _in_the_way(scopes: Sequence[Scope], amount: int, tokens: int, drawn: Drawn, now: int) -> Iterator[Refusal]:
+def _in_the_way(scopes: Sequence[Scope], ask: Ask, drawn: Drawn, now: int) -> Iterator[Refusal]:
     yield from _closed(scopes, now)
     most = request_budget(scopes)
-    if most is not None and amount > most:
+    if most is not None and ask.amount > most:
         yield Refusal("request", "request", most, NEVER)
-    for scope in scopes:
-        yield from _paced(scope, tokens, now)
+    for scope in () if ask.reservation else scopes:
+        yield from _paced(scope, ask.tokens, now)
     for at, scope in enumerate(scopes):
-        needed = amount - drawn.amount if drawn.covers[at] else amount
+        needed = _beyond(ask.amount, drawn, at)
         if needed > 0:
             yield from _spent(scope, needed, now)
+
+
+def _beyond(amount: int, drawn: Drawn, at: int) -> int:
+    """What that scope has to have room for beside what is drawn."""
+    return amount - drawn.amount if drawn.covers[at] else amount
 
 
 def _closed(scopes: Sequence[Scope], now: int) -> Iterator[Refusal]:
@@ -96,8 +95,10 @@ def reservation_refusal(scopes: Sequence[Scope], amount: int, now: int) -> Refus
     return None
 
 
-def may_grow(hold: Hold, scopes: Sequence[Scope], amount: int, windows: Sequence[Starts], now: int) -> Outcome:
-    """Whether a running call may hold `amount` more: OK, NO or OFF.
+def may_grow(
+    hold: Hold, scopes: Sequence[Scope], amount: int, drawn: Drawn, windows: Sequence[Starts], now: int
+) -> Outcome:
+    """Whether a running call may hold `amount` more: OK, NO or OFF. What it draws is asked of no budget.
 
     Minutes do not matter: a running answer is not cut for them.
     """
@@ -106,5 +107,8 @@ def may_grow(hold: Hold, scopes: Sequence[Scope], amount: int, windows: Sequence
     most = request_budget(scopes)
     if most is not None and hold.amount + amount > most:
         return Outcome.NO
-    room = least_room(scopes, now, windows)
-    return Outcome.OK if room is None or room >= amount else Outcome.NO
+    for at, scope in enumerate(scopes):
+        needed, room = _beyond(amount, drawn, at), least_room([scope], now, [windows[at]])
+        if needed > 0 and room is not None and room < needed:
+            return Outcome.NO
+    return Outcome.OK

@@ -30,6 +30,26 @@ class UsageMeta(msgspec.Struct, array_like=True):
     output_price: int
 
 
+class Terms(msgspec.Struct, array_like=True, frozen=True):
+    """In whose name a reservation's calls are made, and the share of the price (millionths) that was promised for them.
+
+    Array-like: new fields go to the end and have a default.
+    """
+
+    key: str = ""
+    user: str = ""
+    price_ppm: int = 1_000_000
+
+
+@dataclass(slots=True)
+class ReservationState:
+    """A reservation as the ledger has it; `left` nano-dollars are not drawn, 0 where it is not `open` any more."""
+
+    open: bool
+    left: int
+    terms: Terms
+
+
 @dataclass(slots=True)
 class Progress:
     """What a call has used so far. `cost` is at the prices of its hold."""
@@ -46,8 +66,9 @@ class Ask:
     """A hold that is wanted: `amount` and `tokens` bound prompt and answer as far as they are to be delivered.
 
     `scopes` from the widest on: "t", then "u:<user>", "k:<key>", "s:<root session>" where there is one. A hold that
-    draws on `reservation` takes from it what it has left, and the rest from the limits. `prompt` is what the call is
-    charged if it is never heard of again. `inherited`: a gateway that was lost may have held it, and delivered a part.
+    draws on `reservation` takes from it what it has left, and the rest from the budgets; no other limit counts it.
+    `prompt` is what the call is charged if it is never heard of again. `inherited`: a gateway that was lost may have
+    held it, and delivered a part.
     """
 
     tenant: str

@@ -1,19 +1,15 @@
 -- How holds end: what they are charged, what becomes of the rest, and what is told of it.
 --
 -- A hold's record: s state, a amount, t tokens, l end of the lease, sc scopes, parts, pr progress, m meta, n number of
--- its last event, c what it was charged, b what it cost beyond that (the operator bears it), g and gn as fill_tokens says. A part is an amount `a` with
--- the windows `w` (per scope) that it counts in, and in the end what it was charged, `c`; the part that was drawn from a
--- reservation `r` covers the scopes `k`, the other part covers all.
+-- its last event, c what it was charged, b what it cost beyond that (the operator bears it), g and gn as fill_tokens
+-- says, rv its reservation: such a call counts in no limit but budgets. A part is an amount `a` with the windows `w` (per
+-- scope) that it counts in, and in the end what it was charged, `c`; a part that was drawn from a reservation `r` covers
+-- the scopes `k`, others cover all.
 
 local NO_PROGRESS = {0, 0, 0, 0, 0}
 
 local function hold_key(prefix, id)
   return prefix .. ':hold:' .. id
-end
-
-local function load_packed(key)
-  local found = redis.call('GET', key)
-  return found and cmsgpack.unpack(found)
 end
 
 local function publish(prefix, kind, id, number, now, cost, platform, progress, windows, meta)
@@ -78,10 +74,53 @@ local function charges_of(rec, cost)
   return charges, rest
 end
 
--- What cost more than its hold is charged as far as every budget has room; the operator bears the rest.
-local function charge_more(scopes, rec, charges, rest, now)
-  local room = least_room(scopes, now)
-  local more = room and math.max(0, math.min(rest, room)) or rest
+-- Charges to a reservation what cost more than its hold, as far as it and the scopes beside it have room: it is free in
+-- the reservation's windows, and charged there at once. `rooms` by scope (false = no budget) are those before it, and
+-- after it. Returns how much.
+local function charge_drawn(prefix, scopes, rec, charges, rest, rooms, now)
+  local drawn = draw(prefix, rec.rv, scopes, rest)
+  local amount = drawn.amount
+  for at = 1, #scopes do
+    if drawn.covered[at] ~= 1 and rooms[at] then
+      amount = math.max(0, math.min(amount, rooms[at]))
+    end
+  end
+  if amount == 0 then
+    return 0
+  end
+  local starts = windows_drawn(drawn, scopes, windows_of_all(scopes, now))
+  take_drawn(prefix, drawn, amount)
+  for at, scope in ipairs(scopes) do
+    if drawn.covered[at] == 1 then
+      scope.st.h = scope.st.h - amount
+      if scope.name == 't' then
+        scope.st.r = scope.st.r - amount
+      end
+      for duration, start in pairs(starts[at]) do
+        move(scope.st, duration, start, 0, -amount)
+      end
+    elseif rooms[at] then
+      rooms[at] = rooms[at] - amount
+    end
+  end
+  table.insert(rec.parts, {a = 0, w = starts})
+  table.insert(charges, amount)
+  return amount
+end
+
+-- What cost more than its hold is charged to its reservation, then as far as every budget has room; the operator bears
+-- the rest.
+local function charge_more(prefix, scopes, rec, charges, rest, now)
+  local rooms = {}
+  for at, scope in ipairs(scopes) do
+    rooms[at] = least_room({scope}, now) or false
+  end
+  rest = rest - charge_drawn(prefix, scopes, rec, charges, rest, rooms, now)
+  local more = rest
+  for at = 1, #scopes do
+    more = rooms[at] and math.min(more, rooms[at]) or more
+  end
+  more = math.max(0, more)
   if more > 0 then
     table.insert(rec.parts, {a = 0, w = windows_of_all(scopes, now)})
     table.insert(charges, more)
@@ -90,7 +129,7 @@ local function charge_more(scopes, rec, charges, rest, now)
 end
 
 local function give_back(prefix, part, unused)
-  local key = prefix .. ':res:' .. part.r
+  local key = reservation_key(prefix, part.r)
   local reservation = load_packed(key)
   if not reservation or reservation.s ~= 'open' then
     return 0
@@ -140,17 +179,19 @@ end
 local function finish(prefix, id, rec, state, progress, platform, now)
   local scopes = load_scopes(prefix, rec.sc)
   local charges, rest = charges_of(rec, progress[1])
-  rec.b = rest > 0 and charge_more(scopes, rec, charges, rest, now) or 0
+  rec.b = rest > 0 and charge_more(prefix, scopes, rec, charges, rest, now) or 0
   local kept, cost = kept_of(prefix, rec, charges), 0
   for at, charge in ipairs(charges) do
     cost, rec.parts[at].c = cost + charge, charge
   end
   for at, scope in ipairs(scopes) do
-    scope.st.p = scope.st.p - 1
     for number, part in ipairs(rec.parts) do
       settle_part(scope, at, part, charges[number], kept[number])
     end
-    correct_tokens(scope, at, rec, progress[2] + progress[4] - rec.t, now)
+    if not rec.rv then
+      scope.st.p = scope.st.p - 1
+      correct_tokens(scope, at, rec, progress[2] + progress[4] - rec.t, now)
+    end
     tell_soft_budgets(prefix, scope, now, rec.m)
     save_scope(prefix, scope)
   end
@@ -173,7 +214,7 @@ end
 local function correct(prefix, id, rec, progress, platform, now)
   local scopes, difference = load_scopes(prefix, rec.sc), progress[1] - rec.c
   local charges, cost = charges_back(rec, math.max(0, -difference)), rec.c
-  local borne = difference > 0 and charge_more(scopes, rec, charges, difference, now) or 0
+  local borne = difference > 0 and charge_more(prefix, scopes, rec, charges, difference, now) or 0
   for _, charge in ipairs(charges) do
     cost = cost + charge
   end

@@ -1,7 +1,7 @@
 -- Holds: hold, extend, settle, refund, expire; each is one atomic call and may be repeated.
 
 -- Why a call may not be held: {kind, scope, limit, wait in microseconds or -1}; nil = it may.
-local function refusal(scopes, ask, now)
+local function closed_or_too_large(scopes, amount, now)
   local request_budget
   for _, scope in ipairs(scopes) do
     local lim = scope.lim
@@ -14,9 +14,12 @@ local function refusal(scopes, ask, now)
       request_budget = math.min(request_budget or lim.req, lim.req)
     end
   end
-  if request_budget and ask.amount > request_budget then
+  if request_budget and amount > request_budget then
     return {'request', 'request', request_budget, -1}
   end
+end
+
+local function paced(scopes, tokens, now)
   for _, scope in ipairs(scopes) do
     local lim, st = scope.lim, scope.st
     if lim.rpm then
@@ -29,14 +32,17 @@ local function refusal(scopes, ask, now)
       return {'parallel', scope.name, lim.par, -1}
     end
     if lim.tpm then
-      local wait = bucket_wait(drained(st.tpm, st.tpma, lim.tpm, now), lim.tpm, ask.tokens)
+      local wait = bucket_wait(drained(st.tpm, st.tpma, lim.tpm, now), lim.tpm, tokens)
       if wait ~= 0 then
         return {'tokens', scope.name, lim.tpm, wait or -1}
       end
     end
   end
+end
+
+local function over_budget(scopes, amount, drawn, now)
   for at, scope in ipairs(scopes) do
-    local needed = ask.amount - (ask.covered[at] == 1 and ask.drawn or 0)
+    local needed = beyond(amount, drawn, at)
     for _, budget in ipairs(scope.lim.b or {}) do
       if needed > 0 and budget_room(scope, budget, now) < needed then
         -- Held by running calls, some of it may come back; settled, it will not before the window ends.
@@ -49,58 +55,48 @@ local function refusal(scopes, ask, now)
   end
 end
 
--- What a call takes from its reservation. All scopes of the reservation must be the call's, too: in another one what was
--- drawn would stay held when the call has ended.
-local function draw(prefix, scopes, ask)
-  ask.covered, ask.drawn = {}, 0
-  local reservation = ask.reservation ~= '' and load_packed(prefix .. ':res:' .. ask.reservation)
-  if not reservation or reservation.s ~= 'open' then
-    return nil
-  end
-  local covers = 0
-  for at, scope in ipairs(scopes) do
-    ask.covered[at] = reservation.w[scope.name] and 1 or 0
-    covers = covers + ask.covered[at]
-  end
-  if covers < #reservation.sc then
-    return nil
-  end
-  ask.drawn = math.min(reservation.l, ask.amount)
-  return reservation
+-- A call of a reservation is not paced: it waits behind live calls, and must not be in their way.
+local function refusal(scopes, ask, drawn, now)
+  return closed_or_too_large(scopes, ask.amount, now)
+    or (ask.reservation == '' and paced(scopes, ask.tokens, now) or nil)
+    or over_budget(scopes, ask.amount, drawn, now)
 end
 
-local function parts_of(scopes, ask, reservation, now)
-  local own, drawn = {}, {}
-  for at, scope in ipairs(scopes) do
-    own[at] = windows_of(scope, now)
-    drawn[at] = reservation and reservation.w[scope.name] or own[at]
+local function parts_of(scopes, ask, drawn, at)
+  local own, parts = windows_of_all(scopes, at), {}
+  if drawn.amount > 0 then
+    local starts = windows_drawn(drawn, scopes, own)
+    table.insert(parts, {a = drawn.amount, w = starts, r = ask.reservation, k = drawn.covered})
   end
-  local parts = {}
-  if ask.drawn > 0 then
-    table.insert(parts, {a = ask.drawn, w = drawn, r = ask.reservation, k = ask.covered})
-  end
-  if ask.drawn < ask.amount or ask.drawn == 0 then
-    table.insert(parts, {a = ask.amount - ask.drawn, w = own})
+  if drawn.amount < ask.amount or drawn.amount == 0 then
+    table.insert(parts, {a = ask.amount - drawn.amount, w = own})
   end
   return parts
 end
 
+-- What a reservation covers is held in the scope already.
+local function hold_more(scope, at, part, amount)
+  if not (part.r and covers(part, at)) then
+    scope.st.h = scope.st.h + amount
+    for duration, start in pairs(part.w[at]) do
+      move(scope.st, duration, start, 0, amount)
+    end
+  end
+end
+
 -- Adds a hold to its scopes' state.
 local function take_hold(prefix, scopes, rec, now)
-  fill_tokens(rec, scopes, rec.t, now)
+  if not rec.rv then
+    fill_tokens(rec, scopes, rec.t, now)
+  end
   for at, scope in ipairs(scopes) do
-    local st = scope.st
-    st.p = st.p + 1
     for _, part in ipairs(rec.parts) do
-      -- What a reservation covers is held in the scope already.
-      if not (part.r and covers(part, at)) then
-        st.h = st.h + part.a
-        for duration, start in pairs(part.w[at]) do
-          move(st, duration, start, 0, part.a)
-        end
-      end
+      hold_more(scope, at, part, part.a)
     end
-    fill(scope, 'rpm', 1, now)
+    if not rec.rv then
+      scope.st.p = scope.st.p + 1
+      fill(scope, 'rpm', 1, now)
+    end
     save_scope(prefix, scope)
   end
 end
@@ -131,6 +127,15 @@ local function reply(...)
   return cmsgpack.pack({...})
 end
 
+-- Holds for a call, unchecked. `rec` says when it was held (`at`), until when, and what it has used.
+local function begin(prefix, id, rec, scopes, ask, drawn, now)
+  rec.s, rec.n, rec.parts = 'held', 0, parts_of(scopes, ask, drawn, rec.at)
+  rec.rv = ask.reservation ~= '' and ask.reservation or nil
+  take_drawn(prefix, drawn, drawn.amount)
+  take_hold(prefix, scopes, rec, now)
+  keep_hold(prefix, id, rec)
+end
+
 -- The progress is what a call is charged that is never heard of again: its prompt.
 -- args: life, id, amount, tokens, lease, grace, meta, reservation, progress x 5, scopes…
 local function hold(keys, args)
@@ -145,57 +150,83 @@ local function hold(keys, args)
   if rec then
     return reply(rec.s == 'held' and 'ok' or 'ended', now, standing(scopes, now), rec.a or 0, rec.t or 0, rec.s)
   end
-  local reservation = draw(prefix, scopes, ask)
-  local no = refusal(scopes, ask, now)
+  local drawn = draw(prefix, ask.reservation, scopes, ask.amount)
+  local no = refusal(scopes, ask, drawn, now)
   if no and (no[1] == 'parallel' or no[1] == 'held') and expire_overdue(prefix, now, tonumber(args[6]), 100) > 0 then
     scopes = load_scopes(prefix, names)
-    reservation = draw(prefix, scopes, ask)
-    no = refusal(scopes, ask, now)
+    drawn = draw(prefix, ask.reservation, scopes, ask.amount)
+    no = refusal(scopes, ask, drawn, now)
   end
   if no then
     return reply('no', now, standing(scopes, now), no)
   end
-  local parts = parts_of(scopes, ask, reservation, now)
-  if ask.drawn > 0 then
-    reservation.l = reservation.l - ask.drawn
-    redis.call('SET', prefix .. ':res:' .. ask.reservation, cmsgpack.pack(reservation))
-  end
-  rec = {s = 'held', a = ask.amount, t = ask.tokens, l = now + tonumber(args[5]), sc = names, parts = parts,
-         pr = progress_from(args, 9), m = args[7], n = 0, at = now}
-  take_hold(prefix, scopes, rec, now)
-  keep_hold(prefix, id, rec)
+  rec = {a = ask.amount, t = ask.tokens, l = now + tonumber(args[5]), sc = names, pr = progress_from(args, 9),
+         m = args[7], at = now}
+  begin(prefix, id, rec, scopes, ask, drawn, now)
   return reply('ok', now, standing(scopes, now), ask.amount, ask.tokens)
+end
+
+local function own_part(rec)
+  for at = #rec.parts, 1, -1 do
+    if not rec.parts[at].r then
+      return rec.parts[at]
+    end
+  end
 end
 
 -- The windows that more of a hold counts in: those of what it holds, or the present ones if that is nothing of its own.
 local function windows_to_grow(rec, scopes, now)
-  local part = rec.parts[#rec.parts]
-  return (part.r or part.a == 0) and windows_of_all(scopes, now) or part.w
+  local part = own_part(rec)
+  return (not part or part.a == 0) and windows_of_all(scopes, now) or part.w
 end
 
--- A running hold and its scopes grow, whatever their limits say.
-local function grow(prefix, rec, scopes, amount, tokens, now)
-  local part, starts = rec.parts[#rec.parts], windows_to_grow(rec, scopes, now)
-  if part.r then
-    part = {a = 0}
-    table.insert(rec.parts, part)
-  end
-  part.w = starts
-  part.a = part.a + amount
-  -- A running answer is not cut for the minute's sake: the calls behind it wait longer.
-  fill_tokens(rec, scopes, tokens, now)
-  for at, scope in ipairs(scopes) do
-    scope.st.h = scope.st.h + amount
-    for duration, start in pairs(part.w[at]) do
-      move(scope.st, duration, start, 0, amount)
+-- The part for more that is drawn: one that counts in the same windows, or another.
+local function drawn_part(rec, drawn, starts)
+  for _, part in ipairs(rec.parts) do
+    if part.r and same_windows(part.w, starts) then
+      return part
     end
+  end
+  local part = {a = 0, w = starts, r = rec.rv, k = drawn.covered}
+  table.insert(rec.parts, part)
+  return part
+end
+
+local function add_to(scopes, part, amount)
+  part.a = part.a + amount
+  for at, scope in ipairs(scopes) do
+    hold_more(scope, at, part, amount)
+  end
+end
+
+-- A running hold and its scopes grow, whatever their limits say. What its reservation has is drawn first.
+local function grow(prefix, rec, scopes, amount, tokens, now)
+  local starts, drawn = windows_to_grow(rec, scopes, now), draw(prefix, rec.rv, scopes, amount)
+  if drawn.amount > 0 then
+    take_drawn(prefix, drawn, drawn.amount)
+    add_to(scopes, drawn_part(rec, drawn, windows_drawn(drawn, scopes, starts)), drawn.amount)
+  end
+  if amount > drawn.amount then
+    local own = own_part(rec)
+    if not own then
+      own = {a = 0}
+      table.insert(rec.parts, own)
+    end
+    own.w = starts
+    add_to(scopes, own, amount - drawn.amount)
+  end
+  -- A running answer is not cut for the minute's sake: the calls behind it wait longer.
+  if not rec.rv then
+    fill_tokens(rec, scopes, tokens, now)
+  end
+  for _, scope in ipairs(scopes) do
     save_scope(prefix, scope)
   end
   rec.a, rec.t = rec.a + amount, rec.t + tokens
 end
 
 -- 'ok', 'no' where a limit says so, 'off' where a scope is closed.
-local function may_grow(rec, scopes, amount, now)
+local function may_grow(prefix, rec, scopes, amount, now)
   local request_budget
   for _, scope in ipairs(scopes) do
     local lim = scope.lim
@@ -207,8 +238,15 @@ local function may_grow(rec, scopes, amount, now)
   if request_budget and rec.a + amount > request_budget then
     return 'no'
   end
-  local room = least_room(scopes, now, windows_to_grow(rec, scopes, now))
-  return (not room or room >= amount) and 'ok' or 'no'
+  local starts, drawn = windows_to_grow(rec, scopes, now), draw(prefix, rec.rv, scopes, amount)
+  for at, scope in ipairs(scopes) do
+    local needed = beyond(amount, drawn, at)
+    local room = needed > 0 and least_room({scope}, now, {starts[at]})
+    if room and room < needed then
+      return 'no'
+    end
+  end
+  return 'ok'
 end
 
 -- Reports may arrive out of order: the one with more of the answer is the later one.
@@ -234,7 +272,7 @@ local function extend(keys, args)
   local amount, granted = tonumber(args[3]), 'ok'
   if amount > 0 then
     local scopes = load_scopes(prefix, rec.sc)
-    granted = may_grow(rec, scopes, amount, now)
+    granted = may_grow(prefix, rec, scopes, amount, now)
     if granted == 'ok' then
       grow(prefix, rec, scopes, amount, tonumber(args[4]), now)
     end
@@ -297,13 +335,13 @@ local function expire(keys, args)
 end
 
 -- A hold that an earlier life of the store granted: taken up without a check. args: life, id, amount, tokens, lease,
--- meta, time of the hold, progress x 5, scopes…
+-- meta, time of the hold, reservation, progress x 5, scopes…
 local function redeclare(keys, args)
   if args[1] ~= this_life() then
     return reply('life', life)
   end
   local prefix, id, now = keys[1], args[2], now_us()
-  local names, at, amount, tokens = scopes_from(args, 13), tonumber(args[7]), tonumber(args[3]), tonumber(args[4])
+  local names, at, amount, tokens = scopes_from(args, 14), tonumber(args[7]), tonumber(args[3]), tonumber(args[4])
   local scopes, rec = load_scopes(prefix, names), load_packed(hold_key(prefix, id))
   if rec and rec.s ~= 'held' then
     return reply('ended', rec.s)
@@ -312,14 +350,14 @@ local function redeclare(keys, args)
     if amount > rec.a then
       grow(prefix, rec, scopes, amount - rec.a, math.max(0, tokens - rec.t), now)
     end
-    report(rec, args, 8)
+    report(rec, args, 9)
     rec.l = now + tonumber(args[5])
+    keep_hold(prefix, id, rec)
   else
-    local parts = parts_of(scopes, {amount = amount, drawn = 0, covered = {}, reservation = ''}, nil, at)
-    rec = {s = 'held', a = amount, t = tokens, l = now + tonumber(args[5]), sc = names, parts = parts,
-           pr = progress_from(args, 8), m = args[6], n = 0, at = at}
-    take_hold(prefix, scopes, rec, now)
+    local ask = {amount = amount, reservation = args[8]}
+    rec = {a = amount, t = tokens, l = now + tonumber(args[5]), sc = names, pr = progress_from(args, 9), m = args[6],
+           at = at}
+    begin(prefix, id, rec, scopes, ask, draw(prefix, ask.reservation, scopes, amount), now)
   end
-  keep_hold(prefix, id, rec)
   return reply('ok')
 end

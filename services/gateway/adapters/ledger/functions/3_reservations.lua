@@ -1,7 +1,5 @@
 -- Reservations: amounts set aside for jobs. They have no lease, so what they may hold in all is capped per tenant.
---
--- A reservation's record: s state, a amount, l what is left of it, sc scopes, w windows by scope. The tenant's `r` is what
--- its reservations have left and what running holds drew on them.
+-- The tenant's `r` is what its reservations have left and what running holds drew on them.
 
 local function change_reserved(prefix, scopes, rec, difference)
   for _, scope in ipairs(scopes) do
@@ -17,14 +15,14 @@ local function change_reserved(prefix, scopes, rec, difference)
   end
 end
 
--- args: life, id, amount, scopes…
+-- args: life, id, amount, terms, scopes…
 local function reserve(keys, args)
   if args[1] ~= this_life() then
     return reply('life', life)
   end
   local prefix, id, amount, now = keys[1], args[2], tonumber(args[3]), now_us()
-  local names = scopes_from(args, 4)
-  local scopes, key = load_scopes(prefix, names), prefix .. ':res:' .. id
+  local names = scopes_from(args, 5)
+  local scopes, key = load_scopes(prefix, names), reservation_key(prefix, id)
   local rec = load_packed(key)
   if rec then
     return reply(rec.s == 'open' and 'ok' or 'ended', now, standing(scopes, now), rec.a, 0)
@@ -48,7 +46,7 @@ local function reserve(keys, args)
   if no then
     return reply('no', now, standing(scopes, now), no)
   end
-  rec = {s = 'open', a = amount, l = amount, sc = names, w = {}}
+  rec = {s = 'open', a = amount, l = amount, sc = names, w = {}, m = args[4]}
   for _, scope in ipairs(scopes) do
     rec.w[scope.name] = windows_of(scope, now)
   end
@@ -57,16 +55,26 @@ local function reserve(keys, args)
   return reply('ok', now, standing(scopes, now), amount, 0)
 end
 
--- Frees what a reservation has left. Holds that drew on it keep what they have. args: id
+-- Frees what a reservation has left. Holds that drew on it keep what they have. One that is not there yet is refused
+-- when it comes: nobody would release it any more. args: id
 local function release(keys, args)
-  local prefix, key = keys[1], keys[1] .. ':res:' .. args[1]
-  local rec = load_packed(key)
-  if not rec or rec.s ~= 'open' then
+  local prefix, key = keys[1], reservation_key(keys[1], args[1])
+  local rec, left = load_packed(key), 0
+  if not rec then
+    rec = {a = 0, m = ''}
+  elseif rec.s ~= 'open' then
     return 0
+  else
+    left = rec.l
+    change_reserved(prefix, load_scopes(prefix, rec.sc), rec, -left)
   end
-  local left = rec.l
-  change_reserved(prefix, load_scopes(prefix, rec.sc), rec, -left)
   rec.s, rec.l = 'released', 0
   redis.call('SET', key, cmsgpack.pack(rec), 'PX', ENDED_MS)
   return left
+end
+
+-- {1 = open, left, terms as they are}; nothing where there is none. args: id
+local function find_reservation(keys, args)
+  local rec = load_packed(reservation_key(keys[1], args[1]))
+  return rec and {rec.s == 'open' and 1 or 0, text(rec.l), rec.m or ''} or false
 end

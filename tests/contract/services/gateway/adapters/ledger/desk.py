@@ -82,8 +82,8 @@ class Desk:
         (outcome,) = self.do(self.ledger.settle([Settlement(self.tenant, request_id, End.REFUNDED, used(), platform)]))
         return outcome
 
-    def redeclare(self, request_id, amount, tokens=0, *, ago=0, progress=None, life=None, scopes=SCOPES):
-        ask = self.ask(request_id, amount, tokens, scopes)
+    def redeclare(self, request_id, amount, tokens=0, *, ago=0, progress=None, life=None, scopes=SCOPES, **of_ask):
+        ask = self.ask(request_id, amount, tokens, scopes, **of_ask)
         at = self.now_us() - int(ago * 1_000_000)
         return self.do(self.ledger.redeclare(life or self.life(), ask, at, progress or used()))
 
@@ -96,8 +96,11 @@ class Desk:
     def expire(self, limit=100):
         return self.do(self.ledger.expire(self.tenant, limit))
 
-    def reserve(self, name, amount, scopes=("t",), life=None):
-        return self.do(self.ledger.reserve(life or self.life(), self.tenant, name, amount, scopes))
+    def reserve(self, name, amount, scopes=("t",), life=None, terms=None):
+        return self.do(self.ledger.reserve(life or self.life(), self.tenant, name, amount, scopes, terms))
+
+    def find(self, name):
+        return self.do(self.ledger.find(self.tenant, name))
 
     def release(self, name):
         return self.do(self.ledger.release(self.tenant, name))
