@@ -42,7 +42,7 @@ GATEWAY = (
     *("--queue.wait_seconds_max", "5"),
 )
 JOBS = (
-    *("--running.lease_seconds", "6", "--kafka.durable", "true"),
+    *("--attempts.lease_seconds", "6", "--kafka.durable", "true"),
     *("--retries.backoff_seconds", "[0.5, 2, 5]"),
 )
 DRAIN_SECONDS = 600.0

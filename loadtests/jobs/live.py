@@ -30,7 +30,7 @@ from loadtests.common.stack import MODEL_NAME, Layout, Stack
 
 TTFT_MS, TOKEN_MS, TOKENS, JOB_TOKENS = 60.0, 15.0, 24, 24
 WORKERS = 4
-NO_GATE = ("--gate.headroom_share", "0", "--gate.share_max", "1")
+NO_GATE = ("--gate.headroom", "0", "--gate.share", "1", "--gate.share_max", "1", "--gate.wait_ms_max", "60000")
 STEPS_PER_JOB = 1_000
 
 
