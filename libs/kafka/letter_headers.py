@@ -37,6 +37,8 @@ DONE = "headrace-done"
 _SET = frozenset((ATTEMPT, ORIGIN, FIRST_SEEN, MOVED, NOT_BEFORE, CAUSE, STACK, SIZE, SHA256, DONE))
 # Of a number in a header: more is nobody's attempt, and Python refuses to read thousands.
 _DIGITS_MAX = 15
+# Kafka's topics have names of 249 bytes at most.
+_PLACE_BYTES_MAX = 300
 
 
 def delivery_of(stored: Stored) -> Delivery:
@@ -91,15 +93,22 @@ def own(message: Delivery) -> Headers:
 
 def moved(message: Delivery, attempt: int, now_ms: int, more: Headers = ()) -> Headers:
     """Its own headers, then those of a move."""
-    origin = message.headers.get(ORIGIN) or place(message.topic, message.partition, message.offset)
+    here = place(message.topic, message.partition, message.offset)
     return (
         *own(message),
         (ATTEMPT, b"%d" % attempt),
-        (ORIGIN, origin),
-        (FIRST_SEEN, message.headers.get(FIRST_SEEN) or b"%d" % now_ms),
+        (ORIGIN, _origin(message) or here),
+        (FIRST_SEEN, b"%d" % (number(message.headers, FIRST_SEEN) or now_ms)),
         (MOVED, b"%d" % now_ms),
         *more,
     )
+
+
+def _origin(message: Delivery) -> bytes:
+    """Its origin, empty where it says none, or what is none."""
+    origin = message.headers.get(ORIGIN) or b""
+    known = len(origin) <= _PLACE_BYTES_MAX and parse_place(origin.decode("utf-8", "replace"))
+    return origin if known else b""
 
 
 def returned(message: Delivery) -> Headers:

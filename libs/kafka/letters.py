@@ -12,7 +12,7 @@ from libs.kafka.dead_limit import DeadLimit
 from libs.kafka.errors import RecordRefusedError
 from libs.kafka.gathering import GatheringProducer
 from libs.kafka.handling import Delivery, NewerSchemaError, PoisonError, RetryLaterError
-from libs.kafka.letter_headers import CAUSE, NOT_BEFORE, SHA256, SIZE, STACK, Headers, moved
+from libs.kafka.letter_headers import CAUSE, NOT_BEFORE, SHA256, SIZE, STACK, Headers, moved, own
 from libs.kafka.letter_settings import LetterSettings
 from libs.kafka.letter_topics import consumed_topic, dead_topic, parked_topic, retry_topic
 from libs.kafka.ports import Producer, Record
@@ -20,10 +20,10 @@ from libs.kafka.ports import Producer, Record
 _log = structlog.get_logger(__name__)
 # Whose texts are written to be read; any other's may quote what was being worked on.
 _PLAIN_ERRORS = (PoisonError, RetryLaterError, NewerSchemaError)
-# Of a stub: what could have made the message too large is cut too.
+# Of a stub: what could have made the message too large is cut too, so that the stub fits (`for_letters`).
 _STUB_KEY_BYTES_MAX = 1024
-_STUB_HEADER_BYTES_MAX = 512
-_STUB_HEADERS_MAX = 32
+_STUB_HEADER_BYTES_MAX = 256
+_STUB_HEADERS_MAX = 12
 
 
 class TopicLetters:
@@ -81,11 +81,11 @@ class TopicLetters:
 
 def _stub(message: Delivery, topic: str, headers: Headers) -> Record:
     """What is left of a message that is too large: the original stays where its origin says, for the topic's time."""
-    ours = tuple(each for each in headers if each[0].startswith("headrace-"))
-    others = tuple(each for each in headers if not each[0].startswith("headrace-"))
-    small = tuple(each for each in others if len(each[0]) + len(each[1]) <= _STUB_HEADER_BYTES_MAX)
+    theirs = own(message)
+    small = [each for each in theirs if len(each[0]) + len(each[1]) <= _STUB_HEADER_BYTES_MAX]
     told = (
         (SIZE, b"%d" % len(message.value)),
         (SHA256, hashlib.sha256(message.value).hexdigest().encode()),
     )
-    return Record(topic, message.key[:_STUB_KEY_BYTES_MAX], b"", (*small[:_STUB_HEADERS_MAX], *ours, *told))
+    kept = (*small[:_STUB_HEADERS_MAX], *headers[len(theirs) :], *told)
+    return Record(topic, message.key[:_STUB_KEY_BYTES_MAX], b"", kept)

@@ -1,9 +1,10 @@
 import hashlib
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from libs.clock import Clock
 from libs.kafka import BrokerUnavailableError, KafkaSettings, Record, Stored, TopicSpec
 from libs.kafka.handling import Delivery, PoisonError, RetryLaterError
 from libs.kafka.letter_headers import delivery_of
@@ -17,7 +18,6 @@ from libs.testing.loop import run
 
 ORIGINAL = (("ce_id", b"e1"), ("traceparent", b"00-aa-bb-01"), ("headrace-signature", b"v1=00"))
 TOPICS = (TopicSpec("t", 3),)
-KAFKA = for_letters(KafkaSettings(record_bytes_max=100_000))
 NOW_MS = 1_700_000_000_000
 
 
@@ -26,11 +26,12 @@ def delivered(value: bytes = b"value", *, attempt: int = 1, headers=ORIGINAL, of
 
 
 class World:
-    def __init__(self, clock: Clock | None = None, **settings: object) -> None:
-        self.broker, self.clock = MemoryBroker(), clock or FakeClock()
+    def __init__(self, *, record_bytes_max: int = 100_000, **settings: object) -> None:
+        self.broker, self.clock = MemoryBroker(), FakeClock()
         self.settings = LetterSettings.model_validate(settings)
+        kafka = for_letters(KafkaSettings(record_bytes_max=record_bytes_max))
         topics = (*TOPICS, *topics_beside(TOPICS, self.settings.steps))
-        self.letters = TopicLetters(MemoryProducer(self.broker, topics, KAFKA), self.settings, self.clock)
+        self.letters = TopicLetters(MemoryProducer(self.broker, topics, kafka), self.settings, self.clock)
 
     def only(self, topic: str) -> Record:
         (record,) = self.broker.records(topic)
@@ -186,6 +187,38 @@ def test_a_message_too_large_to_move_leaves_a_stub():
         assert told["headrace-cause"] == b"PoisonError: too much"
         assert told["ce_id"] == b"e1"
         assert "big" not in told
+
+    run(main())
+
+
+HEADERS = st.dictionaries(
+    st.sampled_from(["ce_id", "headrace-signature", "headrace-origin", "headrace-x", "headrace-first-seen"])
+    | st.text(min_size=1, max_size=20),
+    st.binary(max_size=20) | st.integers(1, 3_000).map(lambda size: b"9" * size),
+    max_size=40,
+)
+
+
+@given(HEADERS, st.integers(0, 30_000), st.integers(0, 30_000))
+def test_whatever_comes_leaves_a_letter(headers, key_bytes, value_bytes):
+    async def main():
+        world = World(record_bytes_max=1_000)
+        message = Delivery("t" * 249, 2**31 - 1, 2**63 - 1, b"k" * key_bytes, b"x" * value_bytes, headers)
+        world.broker.create(TopicSpec("t" * 249 + ".dead", 1))
+        await world.letters.dead(message, _raised(PoisonError("\U0001f600" * 9_000)))
+        (dead,) = world.broker.records("t" * 249 + ".dead")
+        told = dict(dead.headers)
+        assert told.get("headrace-size", b"%d" % len(dead.value)) == b"%d" % value_bytes
+        assert told["headrace-cause"].startswith(b"PoisonError: ")
+
+    run(main())
+
+
+def test_an_origin_that_is_none_is_not_believed():
+    async def main():
+        world = World()
+        await world.letters.dead(delivered(headers=(("headrace-origin", b"x" * 300),)), PoisonError("bad"))
+        assert dict(world.only("t.dead").headers)["headrace-origin"] == b"t/2/41"
 
     run(main())
 
