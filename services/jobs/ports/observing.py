@@ -39,8 +39,8 @@ class AttemptObserver(Protocol):
 class AgendaObserver(Protocol):
     """Watches the agenda."""
 
-    def did(self, task: str, outcome: str) -> None:
-        """Something that was due: "done", "failed", "held"."""
+    def did(self, task: str, outcome: str, count: int = 1) -> None:
+        """Some that were due: "done", "failed" (and due again), "held" (no repeat was sent: it waits in its topic)."""
         ...
 
     def ended(self, job: Job) -> None:

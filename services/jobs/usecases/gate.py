@@ -185,9 +185,11 @@ class Gate:
     async def _forget_unused(self, pool: _Pool, now: float) -> None:
         if pool.gate.own or pool.line:
             pool.used_at = now
-        if now - pool.used_at >= FORGET_SECONDS and self._pools.pop(pool.name, None) and pool.watch is not None:
-            pool.watch.cancel()
-            await asyncio.gather(pool.watch, return_exceptions=True)
+        if now - pool.used_at < FORGET_SECONDS or pool.watch is None:
+            return
+        self._pools.pop(pool.name, None)
+        pool.watch.cancel()
+        await asyncio.gather(pool.watch, return_exceptions=True)
 
     async def _watch(self, pool: _Pool) -> None:
         while True:

@@ -1,0 +1,35 @@
+"""When a part's message is sent again. A message that is queued is not lost, and a repeat only makes the queue longer:
+so repeats become rarer with age, and wait while messages that were taken lately had waited about as long themselves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What this consumer sees of the topic: `wait_seconds` of the message that it took last, in the topic; `full`: all
+    its places are taken, so that a repeat would wait behind what waits already.
+    """
+
+    wait_seconds: float = 0.0
+    full: bool = False
+
+
+# A full consumer may be full for ever, and its own queue never seen: then a repeat goes out after this all the same.
+FULL_SECONDS_MAX = 3600.0
+
+
+def is_lost(age_seconds: float, backlog: Backlog, resend_seconds: float) -> bool:
+    """Whether to send a message that nobody has begun, `age_seconds` after its job was made."""
+    if age_seconds < resend_seconds:  # it was never sent: who sends puts the next look off by more than this
+        return True
+    if backlog.full and age_seconds < FULL_SECONDS_MAX:
+        return False
+    return age_seconds > 2 * backlog.wait_seconds + resend_seconds
+
+
+def next_look_seconds(age_seconds: float, resend_seconds: float) -> float:
+    """Until its next look: a part that is queued for a day is looked at some twenty times."""
+    return max(resend_seconds, age_seconds / 2)
