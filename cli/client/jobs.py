@@ -37,7 +37,7 @@ OnAway = Callable[[str], None]
 class JobsClient:
     """Calls one gateway; a context manager. Methods raise CliError.
 
-    `on_away` hears why there is no answer, once per absence, and "" when there is one again.
+    `on_away` hears why there is no answer when a second try came to none, either, and "" when there is one again.
     """
 
     def __init__(
@@ -204,6 +204,7 @@ class _Absence:
         self._heard = True
         if self._since is None:
             self._since, self._tries = self._now(), 0
+        elif self._tries == 1:  # a connection that merely ended is nobody's trouble
             self.on_away(str(problem) or repr(problem))
         if self._now() - self._since >= AWAY_SECONDS_MAX:
             raise CliError(f"no answer from {self._address} for {AWAY_SECONDS_MAX:.0f} s: {problem}", NOT_RUNNING)
@@ -213,6 +214,6 @@ class _Absence:
     def over(self) -> None:
         """There is an answer."""
         self._heard = True
-        if self._since is not None:
-            self._since = None
+        if self._since is not None and self._tries > 1:
             self.on_away("")
+        self._since = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -72,9 +73,9 @@ def list_all(
         elif not found:
             typer.echo("no batches here" if batches else "no jobs here; submit some with `headrace jobs submit`")
         elif batches:
-            show_table(BATCH_COLUMNS, map(batch_row, found), right=NUMBERS)
+            show_table(BATCH_COLUMNS, [batch_row(each, time.time()) for each in found], right=NUMBERS)
         else:
-            show_table(COLUMNS, map(job_row, found), right=NUMBERS)
+            show_table(COLUMNS, [job_row(each, time.time()) for each in found], right=NUMBERS)
 
 
 @jobs.command()

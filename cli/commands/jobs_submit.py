@@ -72,7 +72,7 @@ def submit(
             asked = job_lines(file, "standard input" if lines == "-" else lines, model)
             job = _batch(client, asked, options, once) if batch else _job(client, asked, options, once)
         if not (watch and as_json):
-            _told(job, options, made_here=bool(webhook and not webhook_secret), as_json=as_json)
+            _told(job, options, made_here=bool(webhook and not webhook_secret), leaves=not watch, as_json=as_json)
         if watch:
             raise typer.Exit(watched(client, job["id"], as_json=as_json))
 
@@ -130,13 +130,14 @@ def _require(requests: Sequence[object]) -> None:
         raise CliError("there is no request in it", "give a line of JSON for each", code=2)
 
 
-def _told(job: Document, options: dict[str, Any], *, made_here: bool, as_json: bool) -> None:
+def _told(job: Document, options: dict[str, Any], *, made_here: bool, leaves: bool, as_json: bool) -> None:
     """The id alone on stdout, for $(…). A secret that was made here is told here, and nowhere else."""
     fresh = options["webhook"]["secret"] if made_here else ""
     if as_json:
         print_json(job | ({"webhook_secret": fresh} if fresh else {}))
         return
     typer.echo(job["id"])
-    notes = [accepted(job), *(f"  {command}" for command in come_back(job["id"], status="requested"))]
+    notes = [accepted(job)]
+    notes += [f"  {command}" for command in come_back(job["id"], status="requested")] if leaves else []
     notes += [f"  its webhook is signed with {fresh} (shown once)"] if fresh else []
     typer.echo("\n".join(notes), err=True)

@@ -9,9 +9,11 @@ from cli.view.accounts import moment, tag_words, usd
 
 Document = Mapping[str, Any]
 
-COLUMNS = ("job", "status", "done", "failed", "submitted (UTC)", "cost")
-NUMBERS = frozenset({"done", "failed", "cost"})
-BATCH_COLUMNS = ("batch", "status", "done", "failed", "submitted (UTC)", "output")
+# Narrow enough for 80 columns: an id that is folded cannot be copied.
+COLUMNS = ("job", "status", "done", "failed", "age", "cost")
+NUMBERS = frozenset({"done", "failed", "age", "cost"})
+BATCH_COLUMNS = ("batch", "status", "done", "failed", "age", "output")
+_AGES = ((86_400, "d"), (3_600, "h"), (60, "min"))
 COLOURS = {
     "accepting": "yellow",
     "requested": "yellow",
@@ -23,20 +25,20 @@ COLOURS = {
 }
 
 
-def job_row(job: Document) -> list[str]:
-    """A row for COLUMNS."""
+def job_row(job: Document, now: float) -> list[str]:
+    """A row for COLUMNS at `now` (Unix seconds)."""
     requests = job["requests"]
     return [
         job["id"],
         job["status"],
         f"{done(job)}/{requests['total']}",
         str(requests["failed"] or ""),
-        moment(job["created_at"]),
+        age_words(now - job["created_at"]),
         usd(job["cost_usd"]),
     ]
 
 
-def batch_row(batch: Document) -> list[str]:
+def batch_row(batch: Document, now: float) -> list[str]:
     """A row for BATCH_COLUMNS of an OpenAI batch."""
     counts = batch["request_counts"]
     return [
@@ -44,9 +46,17 @@ def batch_row(batch: Document) -> list[str]:
         batch["status"],
         f"{counts['completed'] + counts['failed']}/{counts['total']}",
         str(counts["failed"] or ""),
-        moment(batch["created_at"]),
+        age_words(now - batch["created_at"]),
         batch["output_file_id"] or "",
     ]
+
+
+def age_words(seconds: float) -> str:
+    """Such as 12 s, 3 min, 5 h, 2 d."""
+    for length, unit in _AGES:
+        if seconds >= length:
+            return f"{seconds // length:.0f} {unit}"
+    return f"{max(0.0, seconds):.0f} s"
 
 
 def done(job: Document) -> int:
@@ -101,7 +111,7 @@ def outcome(job: Document) -> str:
     said = f"{job['id']} {job['status']}: {done(job)} of {requests['total']} done"
     more = [f"{failed} failed"] if failed else []
     more += [f"{job['usage']['completion_tokens']} tokens", usd(job["cost_usd"])]
-    more += [f"{job['attempts']} attempts"]
+    more += [f"{job['attempts']} attempt{'' if job['attempts'] == 1 else 's'}"]
     why = f"\n  {job['error']['message']}{_line(job['error'])}" if job.get("error") else ""
     return f"{said}, {', '.join(more)}{why}"
 

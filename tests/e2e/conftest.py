@@ -222,12 +222,21 @@ def platform(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory):
-    """A platform with two simulated workers that all tests of a module share."""
+def make_platform(tmp_path_factory):
+    """Makes platforms that a module shares; none outlives it."""
     if not (MODELS / "smollm2-135m-instruct").exists():
         pytest.skip("the bundled model is not there; `make model` fetches it")
-    made = Platform(tmp_path_factory.mktemp("platform"))
-    try:
-        yield made.up().answers().all_ready()
-    finally:
-        made.close()
+    with contextlib.ExitStack() as stack:
+
+        def make(name):
+            made = Platform(tmp_path_factory.mktemp(name))
+            stack.callback(made.close)
+            return made
+
+        yield make
+
+
+@pytest.fixture(scope="module")
+def running(make_platform):
+    """A platform with two simulated workers that all tests of a module share."""
+    return make_platform("platform").up().answers().all_ready()

@@ -43,7 +43,7 @@ def test_a_submission_that_was_cut_is_sent_again_under_the_same_key():
     assert bench.sent == [("POST", JOBS)] * 3
     assert {request.headers["idempotency-key"] for request in bench.gateway.requests} == {"k1"}
     assert {request.content for request in bench.gateway.requests} == {b'{"requests":[]}'}
-    assert bench.away == ["connection reset", ""]
+    assert bench.away == ["HTTP 503: draining", ""]
 
 
 def test_what_is_refused_is_not_sent_again():
@@ -87,6 +87,12 @@ def test_watching_goes_on_after_the_gateway_was_away_from_the_last_version(troub
     assert [request.headers.get("last-event-id") for request in bench.gateway.requests] == [None, "5", "5"]
     assert len(bench.away) == 2
     assert bench.away[1] == ""
+
+
+def test_a_stream_that_merely_ended_is_taken_up_without_a_word():
+    bench = Bench(stream(news(job(version=1))), stream(news(job("succeeded", version=2))))
+    assert [each["version"] for each in bench.client.watch(JOB)] == [1, 2]
+    assert bench.away == []
 
 
 def test_an_end_that_was_heard_is_the_end_though_the_stream_breaks():
