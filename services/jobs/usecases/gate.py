@@ -83,6 +83,7 @@ class Gate:
         self._capacity, self._clock, self._limits, self._observer = capacity, clock, limits, observer
         self._part, self._uniform = part, uniform
         self._pools: dict[str, _Pool] = {}
+        self._figures: Mapping[str, tuple[int, int, int, bool]] = {}
 
     @asynccontextmanager
     async def room(self, pool: str, tenant: str, priority: int) -> AsyncIterator[Slot]:
@@ -107,6 +108,7 @@ class Gate:
                     self._expire(pool, now)
                     self._grant(pool)
                     await self._forget_unused(pool, now)
+                self._note_figures(now)
         finally:
             await self.close()
 
@@ -119,9 +121,14 @@ class Gate:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def figures(self) -> Mapping[str, tuple[int, int, int, bool]]:
-        """By pool: requests that may begin now, that have room, that wait; and whether its capacity is known."""
-        now = self._clock.monotonic()
-        return {
+        """By pool, as of the last second: requests that may begin, that have room, that wait; whether its capacity is known.
+
+        May be asked from any thread.
+        """
+        return self._figures
+
+    def _note_figures(self, now: float) -> None:
+        self._figures = {
             name: (pool.gate.room(now), pool.gate.own, len(pool.line), pool.gate.heard(now))
             for name, pool in self._pools.items()
         }
