@@ -121,9 +121,9 @@ class Gate:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def figures(self) -> Mapping[str, tuple[int, int, int, bool]]:
-        """By pool, as of the last second: requests that may begin, that have room, that wait; whether its capacity is known.
+        """By pool: requests that may begin, that have room, that wait; whether its capacity is known.
 
-        May be asked from any thread.
+        As of the last second, and from any thread.
         """
         return self._figures
 
