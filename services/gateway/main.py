@@ -25,6 +25,7 @@ from services.gateway.api.connection import ConnectionLimits
 from services.gateway.api.server import RestServer
 from services.gateway.composition.accounts import keep_ledger, make_ledger, open_accounts, open_records
 from services.gateway.composition.face import Gateway, Ports, compose
+from services.gateway.composition.jobs import open_jobs
 from services.gateway.composition.pipeline import open_keyed, open_stand_ins, pipeline_options
 from services.gateway.ports import Observer
 from services.gateway.settings import GatewaySettings
@@ -48,7 +49,10 @@ async def build(settings: GatewaySettings, stack: AsyncExitStack, app: App) -> N
     desk = desk_over(accounts.accounts, ValkeySpend(valkey), app.clock)
     keyed = open_keyed(settings, valkey, pipeline, lambda: money.keeper.lives.open, stack, app)
     door, registry, lives = accounts.authenticator, app.telemetry.registry, money.keeper.lives
-    ports = Ports(pipeline, door, registry, app.clock, desk, keyed, records.reader, ready=lambda: lives.begun)
+    jobs, files = open_jobs(settings, stack, app)
+    ports = Ports(
+        pipeline, door, registry, app.clock, desk, keyed, records.reader, jobs, files, ready=lambda: lives.begun
+    )
     gateway = compose(settings, ports)
     app.spawn(gateway.watch.run(), "watch")
     await _open_rest(settings, gateway, stack, app)

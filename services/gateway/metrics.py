@@ -9,7 +9,9 @@ from libs.telemetry.metrics import NO_LABELS, NoLabels, Registry
 
 
 class RequestLabels(NamedTuple):
-    """`route` is "chat", "grpc_chat" or "other"; `status` is the HTTP status, 499 = the client had gone."""
+    """`route` is "chat", "jobs", "files", "batches", "grpc_chat", "grpc_jobs" or "other"; `status` is the HTTP status,
+    499 = the client had gone.
+    """
 
     route: str
     status: int

@@ -10,6 +10,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from libs.errors import PlatformError
+from libs.files import FileSettings
 from libs.kafka import KafkaSettings
 from libs.money import AmountError
 from libs.rpc.settings import RpcServerSettings
@@ -18,6 +19,7 @@ from libs.valkey import ValkeySettings
 from services.gateway.domain.accounts.records import Price
 from services.gateway.domain.cached_answer import SECONDS_MAX
 from services.gateway.domain.prices import price_of
+from services.gateway.jobs_settings import JobsEdgeSettings
 
 Transport = Literal["trunk", "grpc"]
 
@@ -286,6 +288,9 @@ class GatewaySettings(ServiceSettings):
     inference: InferenceEdgeSettings = InferenceEdgeSettings()
     valkey: ValkeySettings = ValkeySettings()
     limits: LimitSettings = LimitSettings()
+    jobs: JobsEdgeSettings = JobsEdgeSettings()
+    # The jobs service reads and writes the same files: both have the same blobs.
+    files: FileSettings = FileSettings()
     sessions: SessionSettings = SessionSettings()
     queue: QueueSettings = QueueSettings()
     breakers: BreakerSettings = BreakerSettings()

@@ -13,6 +13,7 @@ from libs.telemetry import get_logger
 from services.gateway.api.body import Receive, bounded
 from services.gateway.api.chat_route import PATH as CHAT_PATH
 from services.gateway.api.chat_route import ChatRoute
+from services.gateway.api.jobs.routes import JobRoutes
 from services.gateway.api.keys_in_urls import refusal_of
 from services.gateway.api.replies import send_error
 from services.gateway.api.streamed import Send
@@ -28,19 +29,22 @@ _log = get_logger("gateway.rest")
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """Dispatches by path; `other` is the admin application."""
+    """Dispatches by path; `other` is the admin application, and has all that the others do not."""
 
     chat: ChatRoute
     other: Application
     metrics: RestMetrics
     clock: Clock
     request_ids: Callable[[], str] = new_request_id
+    jobs: JobRoutes | None = None
 
     def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> Awaitable[None]:
         """One request. Not a coroutine itself: on the hot route it would be resumed for every frame."""
         if (scope["query_string"] or "sk-" in scope["path"]) and (problem := refusal_of(scope)):
             return send_error(send, problem, self.request_ids())
         if scope["path"] != CHAT_PATH:
+            if self.jobs is not None and self.jobs.takes(scope["path"]):
+                return self.jobs(scope, receive, send)
             return self._other(scope, receive, send)
         if scope["method"] == "POST":
             return self.chat(scope, receive, send)

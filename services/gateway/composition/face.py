@@ -10,6 +10,7 @@ from functools import partial
 from fastapi import FastAPI
 
 from libs.clock import Clock
+from libs.files import FileStore
 from libs.rpc.api import Handler
 from libs.telemetry.metrics import Registry
 from services.gateway.api.accounts.desk import Desk
@@ -18,6 +19,13 @@ from services.gateway.api.admin import admin_app
 from services.gateway.api.chat_route import ChatRoute, ChatRouteLimits
 from services.gateway.api.grpc_accounts import GrpcAccounts
 from services.gateway.api.grpc_chat import GrpcChat
+from services.gateway.api.grpc_jobs import GrpcJobs
+from services.gateway.api.jobs.asked import AskedTimes
+from services.gateway.api.jobs.batch_routes import BatchDesk
+from services.gateway.api.jobs.file_routes import FileDesk, UploadLimits
+from services.gateway.api.jobs.job_routes import JobDesk, JobLimits
+from services.gateway.api.jobs.news import NewsDesk
+from services.gateway.api.jobs.routes import JobRoutes, Route
 from services.gateway.api.litellm.request_log import RecordLog
 from services.gateway.api.litellm.routes import add_litellm_routes
 from services.gateway.api.litellm.spend import RequestLog
@@ -27,6 +35,7 @@ from services.gateway.api.rest import Rest
 from services.gateway.api.streamed import StreamTimes
 from services.gateway.api.watch import Watch
 from services.gateway.metrics import RestMetrics
+from services.gateway.ports.jobs import JobService
 from services.gateway.settings import GatewaySettings
 from services.gateway.usecases.records.reader import RecordReader
 from services.gateway.wire.limits import Limits
@@ -44,6 +53,9 @@ class Ports:
     desk: Desk | None = None
     keyed: KeyedPipeline | None = None
     records: RecordReader | None = None
+    # The jobs service and the files that it shares; both or none.
+    jobs: JobService | None = None
+    files: FileStore | None = None
     # Beyond the pipeline: the ledger has begun to take holds.
     ready: Callable[[], bool] = lambda: True
 
@@ -76,9 +88,31 @@ def compose(settings: GatewaySettings, ports: Ports) -> Gateway:
     admin = admin_app(
         pipeline, door, ports.registry, created=created, version=version(), extend=extend, ready=ports.ready
     )
+    job_routes = _job_routes(settings, ports, metrics)
+    grpc_jobs = GrpcJobs(ports.jobs, door, clock, metrics, _job_limits(settings))
     grpc = GrpcChat(pipeline, door, clock, metrics, bounds, limits.timeout_seconds, keyed=keyed)
     accounts = [] if ports.desk is None else GrpcAccounts(ports.desk, door, clock, metrics).handlers()
-    return Gateway(Rest(chat, admin, metrics, clock), [grpc.handler(), *accounts], watch)
+    rest_face = Rest(chat, admin, metrics, clock, jobs=job_routes)
+    return Gateway(rest_face, [grpc.handler(), *grpc_jobs.handlers(), *accounts], watch)
+
+
+def _job_limits(settings: GatewaySettings) -> JobLimits:
+    jobs = settings.jobs
+    return JobLimits(jobs.body_bytes_max, jobs.submit_seconds, jobs.call_seconds, jobs.results_seconds)
+
+
+def _job_routes(settings: GatewaySettings, ports: Ports, metrics: RestMetrics) -> JobRoutes:
+    jobs, rest = settings.jobs, settings.rest
+    times = AskedTimes(rest.body_timeout_seconds, rest.write_stall_seconds)
+    routes: list[Route] = []
+    if ports.jobs is not None and ports.files is not None:
+        limits = _job_limits(settings)
+        # A form around the file takes some bytes too.
+        uploads = UploadLimits(jobs.uploads_max, settings.files.bytes_max + 2**20, jobs.upload_seconds)
+        news = NewsDesk(ports.jobs, ports.clock, jobs.streams_max)
+        routes = [*JobDesk(ports.jobs, limits).routes(), news.route(), *BatchDesk(ports.jobs, limits).routes()]
+        routes += FileDesk(ports.files, uploads).routes()
+    return JobRoutes(routes, ports.authenticator, ports.clock, metrics, times)
 
 
 def account_routes(desk: Desk, door: Authenticator, log: RequestLog | None) -> list[Callable[[FastAPI], None]]:

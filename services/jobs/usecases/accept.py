@@ -35,6 +35,7 @@ from services.jobs.ports.running import Outgoing
 from services.jobs.ports.store import Acceptance, Jobs
 
 INPUT_PURPOSE = "batch"
+_PASSING = frozenset({Reason.OVERLOADED, Reason.RATE_LIMITED, Reason.CONFLICT, Reason.CANCELLED})
 _log = get_logger("jobs.accept")
 
 
@@ -185,10 +186,8 @@ def _is_large(asked: Asked) -> bool:
 
 
 def _is_refusal(problem: PlatformError) -> bool:
-    """Whether the gateway said no, rather than nothing: then trying again with the same key is of no use, or costs
-    nothing to begin anew.
-    """
-    return problem.http_status < 500 and problem.reason is not Reason.CANCELLED
+    """Whether the gateway said no for good; of what passes, a repeat with the same key makes the best."""
+    return problem.http_status < 500 and problem.reason not in _PASSING
 
 
 def _undone() -> PlatformError:

@@ -1,0 +1,120 @@
+"""Bodies of `POST /v1/jobs`: one chat request, or many, as a submission to the jobs service."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+import msgspec
+from headrace.gateway.v1 import work_pb2
+from headrace.jobs.v1 import jobs_pb2 as pb
+
+from services.gateway.wire.json_text import encode
+from services.gateway.wire.refusals import from_msgspec, invalid
+
+PATH = "/v1/chat/completions"
+# Where options of the job stand in a body that is a chat request itself, whose own `metadata` are tags of usage.
+OPTIONS = "job"
+_METHOD = "POST"
+_INT32 = range(-(2**31), 2**31)
+_UINT32 = range(2**32)
+_Bad = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+_Object = dict[str, msgspec.Raw]
+_OBJECT = msgspec.json.Decoder(_Object)
+T = TypeVar("T")
+
+
+class _Webhook(msgspec.Struct, forbid_unknown_fields=True):
+    url: str
+    secret: str
+
+
+class _Options(msgspec.Struct, forbid_unknown_fields=True):
+    """What a job takes beside its requests. null means "not given"."""
+
+    expires_in_seconds: int | None = None
+    priority: int | None = None
+    metadata: dict[str, str] | None = None
+    webhook: _Webhook | None = None
+
+
+class _Many(_Options, forbid_unknown_fields=True):
+    requests: list[msgspec.Raw] = []
+
+
+class _Envelope(msgspec.Struct, forbid_unknown_fields=True):
+    """A line of OpenAI's batch format."""
+
+    body: msgspec.Raw
+    custom_id: str | None = None
+    method: str | None = None
+    url: str | None = None
+
+
+_MANY, _OPTIONS, _ENVELOPE = (msgspec.json.Decoder(kind) for kind in (_Many, _Options, _Envelope))
+
+
+def submission_of(raw: bytes) -> pb.SubmitJobRequest:
+    """The submission of a body. Raises PlatformError, always a 400, with the field at fault as `param`.
+
+    Requests are passed on as they stand in the body: what is right in them is checked as if they were made directly.
+    """
+    top = _decoded(_OBJECT, raw, "")
+    if "requests" in top:
+        many = _decoded(_MANY, raw, "")
+        return _submission(many, (_request(each, place) for place, each in enumerate(many.requests)))
+    options = _decoded(_OPTIONS, bytes(top[OPTIONS]), OPTIONS) if OPTIONS in top else _Options()
+    body = encode({name: value for name, value in top.items() if name != OPTIONS}) if OPTIONS in top else raw
+    return _submission(options, [_work("", body)])
+
+
+def _submission(options: _Options, requests: Iterable[pb.JobRequest]) -> pb.SubmitJobRequest:
+    found = pb.SubmitJobRequest(
+        requests=requests,
+        expires_in_seconds=_within(options.expires_in_seconds, _UINT32, "expires_in_seconds"),
+        priority=_within(options.priority, _INT32, "priority"),
+        metadata=options.metadata or {},
+    )
+    if options.webhook is not None:
+        found.webhook.CopyFrom(pb.Webhook(url=options.webhook.url, secret=options.webhook.secret))
+    return found
+
+
+def _request(raw: msgspec.Raw, place: int) -> pb.JobRequest:
+    where = f"requests[{place}]"
+    fields = _decoded(_OBJECT, bytes(raw), where)
+    if "body" not in fields:
+        return _plain(fields, bytes(raw), where)
+    envelope = _decoded(_ENVELOPE, bytes(raw), where)
+    if envelope.method not in (None, _METHOD):
+        raise invalid(f"{where}.method", f"'method' of a request must be {_METHOD}.")
+    if envelope.url not in (None, PATH):
+        raise invalid(f"{where}.url", f"'url' of a request must be {PATH}.")
+    _decoded(_OBJECT, bytes(envelope.body), f"{where}.body")
+    return _work(envelope.custom_id or "", bytes(envelope.body))
+
+
+def _plain(fields: Mapping[str, msgspec.Raw], raw: bytes, where: str) -> pb.JobRequest:
+    """A chat request as it is, which may have a `custom_id` beside its fields."""
+    if "custom_id" not in fields:
+        return _work("", raw)
+    custom_id = _decoded(msgspec.json.Decoder(str), bytes(fields["custom_id"]), f"{where}.custom_id")
+    return _work(custom_id, encode({name: value for name, value in fields.items() if name != "custom_id"}))
+
+
+def _work(custom_id: str, body: bytes) -> pb.JobRequest:
+    return pb.JobRequest(custom_id=custom_id, work=work_pb2.Work(body=body, path=PATH))
+
+
+def _within(value: int | None, bounds: range, param: str) -> int:
+    """What the wire can carry; narrower bounds are the jobs service's."""
+    if value is not None and value not in bounds:
+        raise invalid(param, f"'{param}' is out of all bounds.")
+    return value or 0
+
+
+def _decoded(decoder: Any, raw: bytes, under: str) -> Any:
+    try:
+        return decoder.decode(raw)
+    except _Bad as problem:
+        raise from_msgspec(problem, under) from problem
