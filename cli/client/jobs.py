@@ -137,7 +137,7 @@ class JobsClient:
             _require_success(response)
             for event in events(response.iter_lines()):
                 if event.name == "error":
-                    raise _AwayError(event.data)
+                    raise _AwayError(refused(httpx.codes.SERVICE_UNAVAILABLE, event.data.encode()).message)
                 yield event.id, json.loads(event.data)
 
     def _patiently(self, method: str, path: str, **request: Any) -> Document:
