@@ -67,3 +67,38 @@ class KafkaSettings(SettingsGroup):
         if self.durable and not self.brokers:
             raise ValueError("durable says something of brokers, but brokers is empty: list them, or leave durable off")
         return self
+
+
+class ConsumerSettings(SettingsGroup):
+    """How a consumer takes messages. Every replica of a group has the same."""
+
+    # A member that is not heard of for so long is dead to the group, and its messages come again elsewhere. Short finds
+    # deaths soon and takes a pause of the machine for one. The brokers' group.min.session.timeout.ms (6 s) bounds it.
+    session_timeout_ms: int = Field(default=10_000, ge=500, le=300_000)
+    # A member whose process lives but does not poll for so long leaves the group by itself: a stuck process.
+    poll_interval_ms_max: int = Field(default=60_000, ge=1_000, le=3_600_000)
+    # Of one poll. Few means more calls per message, many means a longer turn of the event loop.
+    poll_records_max: int = Field(default=500, ge=1, le=10_000)
+    # Messages that one handler has at the same time. 1 = one after another.
+    inflight_max: int = Field(default=64, ge=1, le=10_000)
+    # What is held in memory, in all partitions together; each has its share, and is paused when that is full, until
+    # half of it is done. One poll of a partition may come on top. Little starves handlers, much comes again after a
+    # crash.
+    held_messages_max: int = Field(default=2_000, ge=1, le=1_000_000)
+    held_bytes_max: int = Field(default=64 * 2**20, ge=2**10, le=2**34)
+    # Offsets are committed at most so often. What was done since comes again after a crash; 0 = as soon as possible.
+    commit_seconds: float = Field(default=0.1, ge=0, le=60)
+    # What handlers of a partition get to finish when it moves to another member. It stands still meanwhile; what is not
+    # done by then is cut off and done again there.
+    revoke_grace_seconds: float = Field(default=5.0, ge=0, le=60)
+    # Between tries while the brokers are away: the first pause, which doubles up to the most.
+    retry_seconds_min: float = Field(default=0.25, gt=0, le=60)
+    retry_seconds_max: float = Field(default=5.0, gt=0, le=600)
+    # How often the ends of paused partitions are asked for, which the lag needs.
+    lag_seconds: float = Field(default=5.0, gt=0, le=600)
+
+    @model_validator(mode="after")
+    def _grace_fits_the_poll(self) -> Self:
+        if self.revoke_grace_seconds * 1000 >= self.poll_interval_ms_max:
+            raise ValueError("revoke_grace_seconds must be below poll_interval_ms_max: polling rests meanwhile")
+        return self
