@@ -12,6 +12,7 @@ from libs.rpc.dial import Transport
 from libs.rpc.settings import RpcServerSettings
 from libs.settings import ServiceSettings, SettingsGroup
 from libs.valkey import ValkeySettings
+from services.jobs.accept_settings import AcceptSettings, ProducerSettings, WatchSettings
 
 Role = Literal["api", "consumer"]
 
@@ -124,6 +125,10 @@ class JobsSettings(ServiceSettings):
     # Brokers are needed: jobs travel through Kafka. While none answers, jobs are accepted and wait in the store.
     kafka: KafkaSettings = KafkaSettings()
     topics: TopicSettings = TopicSettings()
+    accept: AcceptSettings = AcceptSettings()
+    watch: WatchSettings = WatchSettings()
+    # Services that submit jobs through Kafka, with signed messages. Empty = none: jobs come through gateways only.
+    producers: tuple[ProducerSettings, ...] = ()
     attempts: AttemptSettings = AttemptSettings()
     gate: GateSettings = GateSettings()
     agenda: AgendaSettings = AgendaSettings()

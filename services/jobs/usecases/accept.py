@@ -106,7 +106,7 @@ class Acceptor:
         try:
             reserved = await self._means.gateways.reserve(job, submission.caller, works, batch=submission.batch)
         except PlatformError as problem:
-            if not _is_refusal(problem):
+            if not is_refusal(problem):
                 raise
             error = JobError(problem.reason.value, problem.message) if keep_refusal else None
             failed = await self._means.acceptance.refuse(tenant, job, error)
@@ -185,7 +185,7 @@ def _is_large(asked: Asked) -> bool:
     return len(asked.work) > INLINE_BYTES_MAX
 
 
-def _is_refusal(problem: PlatformError) -> bool:
+def is_refusal(problem: PlatformError) -> bool:
     """Whether the gateway said no for good; of what passes, a repeat with the same key makes the best."""
     return problem.http_status < 500 and problem.reason not in _PASSING
 
