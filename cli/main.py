@@ -7,6 +7,7 @@ import typer
 from cli.commands.budgets import budgets
 from cli.commands.chat import chat
 from cli.commands.demo import demo
+from cli.commands.dlq import dlq
 from cli.commands.doctor import doctor
 from cli.commands.down import down
 from cli.commands.explain import explain
@@ -43,6 +44,7 @@ app.add_typer(tenants, name="tenants")
 app.add_typer(users, name="users")
 app.add_typer(prices, name="prices")
 app.add_typer(requests, name="requests")
+app.add_typer(dlq, name="dlq")
 app.add_typer(ledger, name="ledger")
 app.add_typer(jobs, name="jobs")
 app.add_typer(router, name="router")
