@@ -15,7 +15,7 @@ from services.jobs.domain.attempt import BeginAsk, Begun, Effect, PartKey, Renew
 from services.jobs.domain.entries import RETURNED_MS, Entry, owed
 from services.jobs.domain.job import Batch, Job, JobError, JobState, NewJob, PartSpec, PartState, Request, StepResult
 from services.jobs.domain.machine_attempts import apply, begin, put_back, renew
-from services.jobs.domain.record import JobRecord, PartRecord
+from services.jobs.domain.record import JobRecord, PartRecord, follow
 
 KEEP_MS = 7 * 86_400_000
 
@@ -58,7 +58,11 @@ class TenantJobs:
             return Verdict.UNKNOWN
         if record.ended:
             return Verdict.ENDED
-        if record.state is not JobState.ACCEPTING or not record.add(specs):
+        if record.state is not JobState.ACCEPTING:
+            return Verdict.REPEATED
+        if not follow(len(record.parts), specs):
+            return Verdict.UNKNOWN
+        if not record.add(specs):
             return Verdict.REPEATED
         record.reserved += reserved
         record.version += 1

@@ -95,10 +95,12 @@ class JobRecord:
         return sum(part.state is PartState.DEAD for part in self.parts.values())
 
     def add(self, specs: Iterable[PartSpec]) -> int:
-        """Adds the parts that it lacks; how many."""
-        lacking = [spec for spec in specs if spec.number not in self.parts]
-        self.parts.update((spec.number, PartRecord(spec)) for spec in lacking)
-        return len(lacking)
+        """Adds the parts that it lacks; how many. A part is added when all before it are there."""
+        had = len(self.parts)
+        for spec in specs:
+            if spec.number == len(self.parts):
+                self.parts[spec.number] = PartRecord(spec)
+        return len(self.parts) - had
 
     def keep(self, result: StepResult) -> None:
         """Keeps the first result of a step, and counts it."""
@@ -127,8 +129,6 @@ class JobRecord:
         self.state, self.ended_ms, self.told = state, now, False
         self.version += 1
         self.end_version = self.version
-        for part in self.parts.values():
-            part.tokens = 0
 
     def end_if_done(self, now: int) -> None:
         """Ends it where no part is left."""
@@ -165,7 +165,7 @@ class JobRecord:
             succeeded=self.succeeded,
             failed=self.failed,
             attempts=self.attempts,
-            running_tokens=sum(part.tokens for part in self.parts.values()),
+            running_tokens=0 if self.ended else sum(part.tokens for part in self.parts.values()),
             usage=self.usage,
             reserved=self.reserved,
             priority=self.new.priority,
@@ -177,3 +177,12 @@ class JobRecord:
             told=self.told,
             version=self.version,
         )
+
+
+def follow(had: int, specs: Iterable[PartSpec]) -> bool:
+    """Whether no part is missing before any of these, where `had` are there."""
+    for spec in specs:
+        if spec.number > had:
+            return False
+        had = max(had, spec.number + 1)
+    return True

@@ -26,7 +26,7 @@ class Acceptance(Protocol):
     async def add_parts(self, tenant: str, job: str, parts: Sequence[PartSpec], reserved: int) -> Verdict:
         """Adds parts that were cut out of its file (those numbers that it lacks); `reserved` (nano-dollars) with them.
 
-        ENDED where the job has ended.
+        ENDED where the job has ended. UNKNOWN, and nothing is added, where a part before one of these is missing.
         """
         ...
 
