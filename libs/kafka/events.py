@@ -29,6 +29,8 @@ SPECVERSION, ID, TYPE, SOURCE, TIME, SCHEMA = (
 PROTOBUF = b"application/protobuf"
 _ONE = b"1.0"
 _REQUIRED = (SPECVERSION, ID, TYPE, SOURCE, TIME, SCHEMA, CONTENT_TYPE)
+# A choice that was added is a message. Stray bytes look more often like numbers.
+_MESSAGE_WIRE_TYPE = 2
 # Of what others wrote, in our own errors.
 _QUOTED_MAX = 100
 
@@ -133,7 +135,7 @@ def _refuse_missing(headers: Mapping[str, bytes]) -> None:
 
 
 def _refuse_unchosen(found: Message, known: _Kind, choice: str) -> None:
-    if len(UnknownFieldSet(found)):
+    if any(field.wire_type == _MESSAGE_WIRE_TYPE for field in UnknownFieldSet(found)):
         raise NewerSchemaError(f"{known.name} with a {choice} that is not known here")
     raise PoisonError(f"{known.name} without a {choice}")
 

@@ -85,6 +85,7 @@ def test_a_header_without_a_value_lacks(name):
     [
         ({"value": b"\xff\xff"}, "2 bytes that are no JobRequested"),
         ({"value": b""}, "JobRequested without a what"),
+        ({"value": b"x" * 1_000}, "JobRequested without a what"),
         ({"content__type": b"application/json"}, "content type 'application/json', not application/protobuf"),
         ({"ce_specversion": b"0.3"}, "CloudEvents version '0.3', not 1.0"),
         ({"ce_type": b"some.Other"}, "an event of type 'some.Other' where JobRequested is expected"),
