@@ -29,7 +29,9 @@ def stack_of(error: BaseException) -> bytes:
     if error.__traceback__ is None:
         return b""
     told = TracebackException.from_exception(error, limit=-_FRAMES_MAX, capture_locals=False)
-    return _without_secrets("".join(told.format())).encode("utf-8", "replace")[-STACK_BYTES_MAX:]
+    lines = "".join(told.format()).splitlines(keepends=True)
+    kept = "".join(line for line in lines if line.strip(" ^~\n"))
+    return _without_secrets(kept).encode("utf-8", "replace")[-STACK_BYTES_MAX:]
 
 
 def _without_secrets(text: str) -> str:

@@ -135,7 +135,8 @@ def _refuse_missing(headers: Mapping[str, bytes]) -> None:
 
 
 def _refuse_unchosen(found: Message, known: _Kind, choice: str) -> None:
-    if any(field.wire_type == _MESSAGE_WIRE_TYPE for field in UnknownFieldSet(found)):
+    unknown = UnknownFieldSet(found)
+    if any(unknown[at].wire_type == _MESSAGE_WIRE_TYPE for at in range(len(unknown))):
         raise NewerSchemaError(f"{known.name} with a {choice} that is not known here")
     raise PoisonError(f"{known.name} without a {choice}")
 
