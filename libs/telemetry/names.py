@@ -30,6 +30,10 @@ HTTP_METHOD = "http.request.method"
 HTTP_ROUTE = "http.route"
 HTTP_STATUS = "http.response.status_code"
 ERROR_TYPE = "error.type"
+MESSAGING_SYSTEM = "messaging.system"
+MESSAGING_DESTINATION = "messaging.destination.name"
+MESSAGING_PARTITION = "messaging.destination.partition.id"
+MESSAGING_OFFSET = "messaging.kafka.offset"
 
 # Span attributes of our own: what the explain record will hold.
 TENANT = "headrace.tenant"
@@ -49,6 +53,7 @@ REPREFILL_TOKENS = "headrace.tokens.reprefill"
 PREDICTED_CACHED_TOKENS = "headrace.tokens.predicted_cached"
 STALE_DELTAS = "headrace.deltas.stale"
 STARTED = "headrace.error.started"
+MESSAGE_ATTEMPT = "headrace.message.attempt"
 
 # Metrics by OpenTelemetry's conventions.
 METRIC_TTFT = "gen_ai_server_time_to_first_token_seconds"

@@ -22,7 +22,12 @@ from libs.settings import TraceSettings
 from libs.telemetry import names
 from libs.telemetry.tracing import Attributes, Kind, Span
 
-_KINDS = {"internal": SpanKind.INTERNAL, "server": SpanKind.SERVER, "client": SpanKind.CLIENT}
+_KINDS = {
+    "internal": SpanKind.INTERNAL,
+    "server": SpanKind.SERVER,
+    "client": SpanKind.CLIENT,
+    "consumer": SpanKind.CONSUMER,
+}
 _W3C = TraceContextTextMapPropagator()
 
 

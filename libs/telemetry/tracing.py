@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Literal, Protocol, Self
 
-Kind = Literal["internal", "server", "client"]
+Kind = Literal["internal", "server", "client", "consumer"]
 Value = str | bool | int | float | list[str]
 Attributes = Mapping[str, Value]
 _CARRIED = ("traceparent", "tracestate")

@@ -18,4 +18,4 @@ def test_metric_names_are_ours_or_the_conventions():
 def test_attribute_names_are_ours_or_the_conventions():
     for key, value in ALL.items():
         if not key.startswith("METRIC_"):
-            assert re.fullmatch(r"(headrace|gen_ai|rpc|http|error)(\.[a-z_]+)+", value), key
+            assert re.fullmatch(r"(headrace|gen_ai|rpc|http|messaging|error)(\.[a-z_]+)+", value), key
