@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import closing, suppress
 
+import kafka.errors as theirs
 from kafka.admin import KafkaAdminClient
 from kafka.errors import TopicAlreadyExistsError
 
@@ -28,3 +29,12 @@ def prepare_topics(settings: KafkaSettings, topics: Sequence[TopicSpec]) -> froz
                     admin.create_topics({topic.name: options}, timeout_ms=settings.connect_timeout_ms)
                 present.add(topic.name)
     return frozenset(present)
+
+
+def brokers_known(settings: KafkaSettings) -> int:
+    """How many brokers the cluster has, as the one that was asked knows it; 0 when none answers. Blocks."""
+    try:
+        with closing(open_client(KafkaAdminClient, **client_config(settings))) as admin:
+            return len(admin.describe_cluster()["brokers"])
+    except theirs.KafkaError:
+        return 0
