@@ -7,12 +7,14 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from libs.files import FileSettings
 from libs.kafka import KafkaSettings
 from libs.rpc.dial import Transport
 from libs.rpc.settings import RpcServerSettings
 from libs.settings import ServiceSettings, SettingsGroup
 from libs.valkey import ValkeySettings
 from services.jobs.accept_settings import AcceptSettings, ProducerSettings, WatchSettings
+from services.jobs.webhook_settings import WebhookSettings
 
 Role = Literal["api", "consumer"]
 
@@ -134,6 +136,12 @@ class JobsSettings(ServiceSettings):
     agenda: AgendaSettings = AgendaSettings()
     # Where large requests, results and files are; empty = <state_dir>/blobs. Gateways and all replicas share it.
     blobs_directory: Path | None = None
+    # The gateway has the same group: uploads come through it.
+    files: FileSettings = FileSettings()
+    # Between two looks for files past their time, which are not shown from then on. Low values read all descriptions of
+    # files more often; high ones keep the disk full for longer.
+    files_purge_seconds: float = Field(default=3600.0, ge=1.0)
+    webhooks: WebhookSettings = WebhookSettings()
     # An ended job is told of for so long. Files have a life of their own.
     keep_days: float = Field(default=7.0, gt=0.0, le=3650.0)
 
