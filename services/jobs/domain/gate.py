@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 from math import ceil
+from typing import NamedTuple
 
 # What the router tells may be so old: a call that began or ended since may or may not be in it.
 LAG_SECONDS = 0.5
@@ -60,33 +61,43 @@ def limit(rule: GateRule, slots: int, others: int, part: float = 1.0) -> int:
     return max(1, min(int(rule.share * free), int(rule.share_max * part * slots)))
 
 
-class Extremes:
-    """The lowest and the highest value of the last `seconds`, to a tenth of it."""
+class Span(NamedTuple):
+    """A value over a time: the lowest, the highest, and what it was at the beginning."""
+
+    low: int
+    high: int
+    first: int
+
+
+class Lately:
+    """A value over the last `seconds`, to a tenth of it."""
 
     def __init__(self, seconds: float) -> None:
         self._width = seconds / _BUCKETS
         self._value = 0
-        # (number of the tenth, lowest, highest)
-        self._seen: deque[tuple[int, int, int]] = deque()
+        # Number of the tenth, and the value's span in it.
+        self._seen: deque[tuple[int, Span]] = deque()
 
     def set(self, now: float, value: int) -> None:
         """The value from now on; until now it was the one before."""
-        number = int(now / self._width)
-        low, high = min(self._value, value), max(self._value, value)
+        number, before = int(now / self._width), self._value
+        low, high = min(before, value), max(before, value)
         if self._seen and self._seen[-1][0] == number:
-            _, lowest, highest = self._seen.pop()
-            low, high = min(low, lowest), max(high, highest)
-        self._seen.append((number, low, high))
+            _, span = self._seen.pop()
+            low, high, before = min(low, span.low), max(high, span.high), span.first
+        self._seen.append((number, Span(low, high, before)))
         self._value = value
 
-    def read(self, now: float) -> tuple[int, int]:
-        """Lowest and highest, the present value included."""
+    def read(self, now: float) -> Span:
+        """With the present value."""
         oldest = int(now / self._width) - _BUCKETS
         while self._seen and self._seen[0][0] < oldest:
             self._seen.popleft()
-        low = min((each[1] for each in self._seen), default=self._value)
-        high = max((each[2] for each in self._seen), default=self._value)
-        return min(low, self._value), max(high, self._value)
+        if not self._seen:
+            return Span(self._value, self._value, self._value)
+        spans = [span for _, span in self._seen]
+        low, high = min(span.low for span in spans), max(span.high for span in spans)
+        return Span(min(low, self._value), max(high, self._value), spans[0].first)
 
 
 class PoolGate:
@@ -96,8 +107,8 @@ class PoolGate:
         self._rule = rule
         self.own = 0
         self.part = 1.0
-        self._own_lately = Extremes(LAG_SECONDS)
-        self._others_lately = Extremes(rule.memory_seconds)
+        self._own_lately = Lately(LAG_SECONDS)
+        self._others_lately = Lately(rule.memory_seconds)
         self._told: Told | None = None
         self._told_at = 0.0
         self._blind = False
@@ -109,11 +120,11 @@ class PoolGate:
     def tell(self, now: float, told: Told) -> None:
         """The router's word."""
         self._told, self._told_at, self._blind = told, now, False
-        low, high = self._own_lately.read(now)
-        self._others_lately.set(now, max(0, told.running - high))
+        lately = self._own_lately.read(now)
+        self._others_lately.set(now, max(0, told.running - lately.high))
         if told.waiting or told.wait_ms > self._rule.wait_ms_max:
             self._halve(now)
-        elif 4 * max(low, self.own) >= 3 * self._window:  # it was in use: a window that nobody fills proves nothing
+        elif 4 * self.own >= 3 * self._window:  # it was in use: a window that nobody fills proves nothing
             self._window += max(1, self._window // 4)
 
     def unknown(self) -> None:
@@ -143,19 +154,37 @@ class PoolGate:
         """Calls that may begin now."""
         if now < self._closed_until:
             return 0
-        return max(0, self.allowed(now) - self.own)
+        if self._blind:
+            return max(0, self.allowed(now) - self.own)
+        gap = self._shared(now) - self.own
+        if gap <= 0:
+            return 0
+        # What this one begins, the others begin at the same time, each its part: the gap is for all of them.
+        mine = int(gap / (1 + self._rule.share * self._unseen_per_own))
+        return max(0, min(max(mine, int(self._grown(now) == 0)), self._window - self.own))
 
     def allowed(self, now: float) -> int:
         """Calls that this consumer may have under way."""
-        if self._blind:
-            return min(self._window, self._rule.blind_max)
+        most = self._rule.blind_max if self._blind else self._shared(now)
+        return min(self._window, most)
+
+    def _shared(self, now: float) -> int:
+        """Its share of what others leave, by the router's word."""
         told = self._told
         if told is None or now - self._told_at > self._rule.silence_seconds or told.waiting:
             return 0
-        lowest, _ = self._own_lately.read(now)
-        _, peak = self._others_lately.read(now)
-        others = max(peak, told.running - lowest)
-        return min(self._window, limit(self._rule, told.slots, others, self.part))
+        # Of ours, those that are in the word for certain; of the others', what it cannot have yet.
+        others = told.running - self._own_lately.read(now).low + ceil(self._grown(now) * self._unseen_per_own)
+        return limit(self._rule, told.slots, max(others, self._others_lately.read(now).high), self.part)
+
+    def _grown(self, now: float) -> int:
+        """By how many calls this consumer has grown within the lag."""
+        return max(0, self.own - self._own_lately.read(now).first)
+
+    @property
+    def _unseen_per_own(self) -> float:
+        """Calls that the other consumers begin for each of this one's."""
+        return 1 / max(self.part, 0.001) - 1
 
     def heard(self, now: float) -> bool:
         """Whether what is known is fresh."""
