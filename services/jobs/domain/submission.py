@@ -14,6 +14,8 @@ from services.jobs.domain.job import Caller, PartSpec, Webhook
 # The only requests there are.
 CHAT_PATH = "/v1/chat/completions"
 CUSTOM_ID_CHARS_MAX = 512
+# How often one key can be begun with, each time that it was given up in between.
+LIVES = 3
 PRIORITY_MAX = 100
 KEY_CHARS_MAX = 255
 METADATA_PAIRS_MAX = 16
@@ -75,17 +77,20 @@ class SubmissionLimits:
     plain_http: bool = False
 
 
-def job_id(submission: Submission, random_bytes: RandomBytes) -> str:
-    """The job's id, with 96 bits. With a key a function of tenant, user (else key id) and that key, so that a repeat
-    finds the job after whatever crash.
+def job_ids(submission: Submission, random_bytes: RandomBytes) -> Sequence[str]:
+    """The ids that the job may have, with 96 bits; the first one unless that was given up while it was accepted, for
+    what was set aside under it and released cannot be set aside again.
+
+    With a key they are a function of tenant, user (else key id) and that key, so that a repeat finds the job after
+    whatever crash.
     """
+    kind = "batch_" if submission.batch else "job_"
+    if not submission.key:
+        return [kind + random_bytes(12).hex()]
     caller = submission.caller
-    if submission.key:
-        owner = ("user", caller.user) if caller.user else ("key", caller.key_id)
-        name = digest(*(part.encode() for part in (caller.tenant, *owner, submission.key)))[:24]
-    else:
-        name = random_bytes(12).hex()
-    return ("batch_" if submission.batch else "job_") + name
+    owner = ("user", caller.user) if caller.user else ("key", caller.key_id)
+    named = [part.encode() for part in (caller.tenant, *owner, submission.key)]
+    return [kind + digest(*named, b"%d" % life)[:24] for life in range(LIVES)]
 
 
 def digest(*parts: bytes) -> str:

@@ -18,14 +18,14 @@ from libs.telemetry import get_logger
 from services.jobs.domain.agenda import Due, Task
 from services.jobs.domain.attempt import PartKey
 from services.jobs.domain.blob_names import INLINE_BYTES_MAX, work_folder
-from services.jobs.domain.job import Batch, Caller, Job, JobError, JobState, NewJob, Request
+from services.jobs.domain.job import ENDED, Batch, Caller, Job, JobError, JobState, NewJob, Request
 from services.jobs.domain.submission import (
     CHAT_PATH,
     Asked,
     Submission,
     SubmissionLimits,
     check,
-    job_id,
+    job_ids,
     mismatch,
     parts_of,
     refused,
@@ -60,6 +60,10 @@ class AcceptMeans:
     send_seconds: float = 1.0
 
 
+class _SpentError(Exception):
+    """What was set aside under this id has been released: nothing can be set aside under it again."""
+
+
 class Acceptor:
     """Accepts jobs; one object for all calls of the process."""
 
@@ -80,20 +84,34 @@ class Acceptor:
         job that says why, for callers who do not wait for an answer, and nothing is raised.
         """
         check(submission, self.limits)
-        caller, job = submission.caller, job_id(submission, self._random_bytes)
-        found = await self._means.jobs.get(caller.tenant, job) if submission.key else None
-        if found is None:
-            if submission.input_file_id:
-                await self._check_file(caller, submission.input_file_id)
-            begun = await self._means.acceptance.create(self._new_job(job, submission))
-        else:
-            begun = found
+        ids = job_ids(submission, self._random_bytes)
+        found = await self._found(submission, ids)
+        if found is None and submission.input_file_id:
+            await self._check_file(submission.caller, submission.input_file_id)
+        for job in ids if found is None else ids[ids.index(found.id) :]:
+            try:
+                return await self._accept(job, submission, found, keep_refusal=keep_refusal)
+            except _SpentError:
+                found = None
+        raise _undone()
+
+    async def _found(self, submission: Submission, ids: Sequence[str]) -> Job | None:
+        """The job of an earlier submission with the same key."""
+        if not submission.key:
+            return None
+        tenant = submission.caller.tenant
+        jobs = await asyncio.gather(*(self._means.jobs.get(tenant, job) for job in ids))
+        return next((job for job in jobs if job is not None), None)
+
+    async def _accept(self, job: str, submission: Submission, found: Job | None, *, keep_refusal: bool) -> Accepted:
+        """Under one id. Raises _SpentError when it was given up before."""
+        begun = found or await self._means.acceptance.create(self._new_job(job, submission))
         if begun.fingerprint != submission.digest:
             raise mismatch()
         if begun.state is not JobState.ACCEPTING:
             return Accepted(begun, replayed=True)
         if submission.input_file_id:
-            await self._send([Due(caller.tenant, Task.EXPAND, job)])
+            await self._send([Due(submission.caller.tenant, Task.EXPAND, job)])
             return Accepted(begun, replayed=found is not None)
         accepted = await self._pay(begun, submission, keep_refusal=keep_refusal)
         return Accepted(accepted, replayed=found is not None)
@@ -106,6 +124,9 @@ class Acceptor:
         try:
             reserved = await self._means.gateways.reserve(job, submission.caller, works, batch=submission.batch)
         except PlatformError as problem:
+            if problem.reason is Reason.CONFLICT:
+                await self._means.acceptance.refuse(tenant, job, None)
+                raise _SpentError from problem
             if not is_refusal(problem):
                 raise
             error = JobError(problem.reason.value, problem.message) if keep_refusal else None
@@ -116,9 +137,10 @@ class Acceptor:
                 raise
             return failed
         confirmed = await self._means.acceptance.confirm(tenant, job, reserved.amount)
-        if confirmed is None:
-            # Undone meanwhile, because it took so long: the money was set aside for nothing.
+        if confirmed is None or confirmed.state in ENDED:
+            # Undone meanwhile, because it took so long, or cancelled: the money was set aside for nothing.
             await self._means.gateways.release(tenant, [job])
+        if confirmed is None:
             raise _undone()
         if confirmed.state is JobState.REQUESTED:
             await self._send([Due(tenant, Task.SEND, job, part) for part in range(confirmed.parts)])
