@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -53,3 +55,20 @@ def test_a_slice_gives_its_lines_only():
     data = b"one\ntwo\nthree\nfour"
     assert [line.data for line in run(lines_of(data, 4, 10))] == [b"two", b"three"]
     assert [(line.start, line.length) for line in run(lines_of(data, 14))] == [(14, 4)]
+
+
+def test_of_an_overlong_line_little_is_in_memory():
+    async def scenario():
+        blobs = MemoryBlobs()
+        files = FileStore(blobs, FakeClock(), FileSettings(part_bytes=2**20))
+        file = await files.create(ANN, NewFile(filename="in", purpose="batch"), one(b"a" * 2**24))
+        tracemalloc.start()
+        try:
+            found = [line.length async for line in files.lines(file, line_bytes_max=100)]
+            return found, tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    found, peak = run(scenario())
+    assert found == [2**24]
+    assert peak < 2**23

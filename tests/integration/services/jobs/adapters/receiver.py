@@ -36,20 +36,26 @@ class Receiver:
     async def _serve(self, reader, writer):
         self.connections += 1
         try:
-            head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-            cased = dict(line.split(": ", 1) for line in head[1:] if line)
-            headers = {name.lower(): value for name, value in cased.items()}
-            body = await reader.readexactly(int(headers.get("content-length", 0)))
-            self.received.append((head[0], headers, body))
-            if self.hang:
-                await self._gone.wait()
-            else:
-                writer.write(self.reply() if callable(self.reply) else self.reply)
-                await writer.drain()
+            # As long as the client keeps the connection.
+            while await self._answer(reader, writer):
+                pass
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
         finally:
             writer.close()
+
+    async def _answer(self, reader, writer):
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+        cased = dict(line.split(": ", 1) for line in head[1:] if line)
+        headers = {name.lower(): value for name, value in cased.items()}
+        body = await reader.readexactly(int(headers.get("content-length", 0)))
+        self.received.append((head[0], headers, body))
+        if self.hang:
+            await self._gone.wait()
+            return False
+        writer.write(self.reply)
+        await writer.drain()
+        return b"HTTP/1.1 " in self.reply and b"Content-Length: 0" in self.reply
 
 
 def redirect(to, status=302):

@@ -211,7 +211,8 @@ def test_a_receiver_that_drips_its_head_is_left_after_its_time():
         server = await asyncio.start_server(drip, "127.0.0.1", 0)
         try:
             settings = LOOPBACK.model_copy(update={"timeout_seconds": 0.3})
-            return await deliver(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/", settings)
+            async with asyncio.timeout(4):
+                return await deliver(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/", settings)
         finally:
             server.close()
             await server.wait_closed()
