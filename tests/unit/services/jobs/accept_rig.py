@@ -18,7 +18,7 @@ from services.jobs.convert import submission_of
 from services.jobs.domain.attempt import BeginAsk, Effect, PartKey
 from services.jobs.domain.job import Caller, StepResult, Usage
 from services.jobs.ports.neighbours import Reserved
-from services.jobs.usecases.accept import Acceptor, AcceptMeans
+from services.jobs.usecases.accept import AcceptMeans, Acceptor
 from services.jobs.usecases.reading import JobReader
 from services.jobs.usecases.watch import Watches, WatchTimes
 
