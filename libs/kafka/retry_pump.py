@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from typing import Any
 
 from libs.clock import Clock
+from libs.kafka.consumer.lanes import Lanes
+from libs.kafka.consumer.metrics import ConsumerMetrics, Outcome, OutcomeLabels
 from libs.kafka.consumer.outage import Outage, pauses
 from libs.kafka.consumer.port import Claim, Polled, Source
 from libs.kafka.errors import KafkaError, RecordRefusedError
@@ -33,12 +36,20 @@ class RetryPump:
     """
 
     def __init__(
-        self, source: Source, producer: Producer, letters: Letters, settings: LetterSettings, clock: Clock
+        self,
+        source: Source,
+        producer: Producer,
+        letters: Letters,
+        clock: Clock,
+        settings: LetterSettings,
+        metrics: ConsumerMetrics,
     ) -> None:
         self._source, self._producer, self._letters, self._clock = source, producer, letters, clock
         self._lanes = RetryLanes(round(max(settings.retry_seconds) * 1000))
+        # What the metrics read: partitions, lag, messages in memory.
+        self._metrics, self._counted = metrics, Lanes(metrics, lambda _: 0)
         self._uncommitted: dict[Claim, int] = {}
-        self._closing = asyncio.Event()
+        self._closing, self._ended = asyncio.Event(), asyncio.Event()
         self._reading = Outage("retry topics are")
         self._returning = Outage("topics that retries return to are")
         self._pauses = pauses(SECONDS_MIN, SECONDS_MAX)
@@ -52,6 +63,12 @@ class RetryPump:
     def close(self) -> None:
         """Ends `run`. A repeat does nothing."""
         self._closing.set()
+
+    async def drain(self, grace_seconds: float) -> None:
+        """For App.on_drain: ends `run`, which is over when this returns; what it holds waits on in its topic."""
+        self.close()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._ended.wait(), grace_seconds)
 
     async def run(self) -> None:
         """Goes on until `close` or cancelled, whatever the brokers do; then leaves the group.
@@ -69,14 +86,14 @@ class RetryPump:
                 await self._commit()
                 self._flow()
                 if polling.done():
-                    for claim in polled.revoked:
-                        self._drop(claim)
+                    self._drop(polled.revoked, "revoked")
                     polling = asyncio.create_task(self._poll())
         finally:
             closing.cancel()
             polling.cancel()
             await asyncio.gather(closing, polling, return_exceptions=True)
             await self._source.close()
+            self._ended.set()
 
     async def _wait(self, *tasks: asyncio.Task[Any]) -> None:
         """Until one of them is done, or a message may return."""
@@ -111,16 +128,18 @@ class RetryPump:
 
     def _take(self, polled: Polled) -> None:
         now_ms = self._now_ms()
-        for claim in polled.lost:
-            self._drop(claim)
-        for claim in polled.assigned:
-            self._lanes.add(claim)
-        for claim, messages, _ in polled.fetched:
-            self._lanes.take(claim, messages, now_ms)
+        self._drop(polled.lost, "lost")
+        for lane in self._counted.begin(polled.assigned):
+            self._lanes.add(lane.claim)
+        self._counted.see(polled.ends)
+        for taken in self._counted.take(polled.fetched):
+            self._lanes.take(taken.lane.claim, taken.messages, now_ms)
 
-    def _drop(self, claim: Claim) -> None:
-        self._lanes.drop(claim)
-        self._uncommitted.pop(claim, None)
+    def _drop(self, claims: Collection[Claim], change: str) -> None:
+        self._counted.end(claims, change)
+        for claim in claims:
+            self._lanes.drop(claim)
+            self._uncommitted.pop(claim, None)
 
     async def _return_due(self) -> None:
         """What is due, in batches, until the brokers fail or nothing is."""
@@ -131,9 +150,16 @@ class RetryPump:
                 self._hold(error)
                 return
             self._worked()
-            self._lanes.remove([claim for claim, _ in due])
-            self._uncommitted.update((claim, message.offset + 1) for claim, message in due)
+            self._returned(due)
             await self._commit()
+
+    def _returned(self, due: Sequence[tuple[Claim, Delivery]]) -> None:
+        self._lanes.remove([claim for claim, _ in due])
+        for claim, message in due:
+            self._uncommitted[claim] = message.offset + 1
+            self._metrics.handled.inc(OutcomeLabels(claim.topic, Outcome.DONE))
+            for lane in self._counted.of([claim]):
+                lane.finish(message)
 
     async def _return(self, messages: Sequence[Delivery]) -> None:
         try:
@@ -154,8 +180,7 @@ class RetryPump:
             self._hold(error)
             return
         self._uncommitted.clear()
-        for claim in over:
-            self._drop(claim)
+        self._drop(over, "lost")
 
     def _flow(self) -> None:
         pause, resume = self._lanes.to_flow()

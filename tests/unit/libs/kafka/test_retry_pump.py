@@ -4,6 +4,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from libs.kafka import BrokerUnavailableError, KafkaSettings, TopicSpec
+from libs.kafka.consumer import ConsumerMetrics
 from libs.kafka.consumer.port import Claim, Fetched, Polled
 from libs.kafka.handling import Delivery, RetryLaterError
 from libs.kafka.letter_headers import delivery_of
@@ -13,6 +14,7 @@ from libs.kafka.letters import TopicLetters
 from libs.kafka.letters_port import StopConsumingError
 from libs.kafka.ports import Stored
 from libs.kafka.retry_pump import RetryPump
+from libs.telemetry.metrics import Registry
 from libs.testing.clock import FakeClock
 from libs.testing.kafka import MemoryBroker, MemoryProducer
 from libs.testing.loop import run
@@ -60,7 +62,9 @@ class World:
         topics = (*TOPICS, *topics_beside(TOPICS, self.settings.steps))
         self.producer = MemoryProducer(self.broker, topics, for_letters(KafkaSettings(record_bytes_max=1_000)))
         self.letters = TopicLetters(self.producer, self.settings, self.clock)
-        self.pump = RetryPump(self.source, self.producer, self.letters, self.settings, self.clock)
+        self.registry = Registry()
+        metrics = ConsumerMetrics(self.registry)
+        self.pump = RetryPump(self.source, self.producer, self.letters, self.clock, self.settings, metrics)
 
     @asynccontextmanager
     async def running(self):
@@ -363,5 +367,34 @@ def test_cancelled_it_leaves_the_group():
         with pytest.raises(asyncio.CancelledError):
             await task
         assert world.source.closed
+
+    run(main())
+
+
+def test_metrics_tell_of_what_waits_and_what_returned():
+    async def main():
+        world = World()
+        async with world.running():
+            messages = (waiting(world, SHORT, 4, 0), waiting(world, SHORT, 5, 20))
+            world.hand_out(SHORT, *messages, assigned=[SHORT], ends={SHORT: 9})
+            await world.after(1)
+            told = world.registry.render()[1].decode()
+            assert 'headrace_consumer_messages_total{outcome="done",topic="t.retry-1"} 1.0' in told
+            assert 'headrace_consumer_held_messages{topic="t.retry-1"} 1.0' in told
+            assert 'headrace_consumer_lag_messages{topic="t.retry-1"} 4.0' in told
+            assert 'headrace_consumer_partitions{topic="t.retry-1"} 1.0' in told
+
+    run(main())
+
+
+def test_drain_returns_when_it_has_left_the_group():
+    async def main():
+        world = World()
+        task = asyncio.create_task(world.pump.run())
+        world.hand_out(SHORT, waiting(world, SHORT, 0, 20), assigned=[SHORT])
+        await world.after(1)
+        await world.pump.drain(5)
+        assert world.source.closed
+        await task
 
     run(main())
