@@ -14,7 +14,7 @@ from services.jobs.ports.neighbours import Gateways
 from services.jobs.ports.running import Outgoing
 from services.jobs.ports.store import Acceptance, Jobs
 from services.jobs.settings import JobsSettings
-from services.jobs.usecases.accept import Acceptor, AcceptMeans
+from services.jobs.usecases.accept import AcceptMeans, Acceptor
 from services.jobs.usecases.reading import JobReader
 from services.jobs.usecases.submission import Submissions
 from services.jobs.usecases.watch import Watches
