@@ -94,6 +94,10 @@ class Consumer:
         if self._failure is not None:
             raise self._failure
 
+    def partitions(self, topic: str) -> int:
+        """How many of a topic's partitions are this member's."""
+        return sum(lane.claim.topic == topic for lane in self._lanes.all())
+
     def close(self) -> None:
         """Takes nothing more. What a handler has goes on; what waits for one comes again. A repeat does nothing."""
         if self.phase in {Phase.IDLE, Phase.POLLING}:
