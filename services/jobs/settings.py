@@ -9,6 +9,8 @@ from pydantic import Field, model_validator
 
 from libs.files import FileSettings
 from libs.kafka import KafkaSettings
+from libs.kafka.letter_settings import LetterSettings
+from libs.kafka.settings import ConsumerSettings
 from libs.rpc.dial import Transport
 from libs.rpc.settings import RpcServerSettings
 from libs.settings import ServiceSettings, SettingsGroup
@@ -127,6 +129,9 @@ class JobsSettings(ServiceSettings):
     # Brokers are needed: jobs travel through Kafka. While none answers, jobs are accepted and wait in the store.
     kafka: KafkaSettings = KafkaSettings()
     topics: TopicSettings = TopicSettings()
+    # `inflight_max` is attempts.parts_max here.
+    consumer: ConsumerSettings = ConsumerSettings()
+    letters: LetterSettings = LetterSettings()
     accept: AcceptSettings = AcceptSettings()
     watch: WatchSettings = WatchSettings()
     # Services that submit jobs through Kafka, with signed messages. Empty = none: jobs come through gateways only.
