@@ -27,6 +27,7 @@ from services.gateway.composition.accounts import keep_ledger, make_ledger, open
 from services.gateway.composition.face import Gateway, Ports, compose
 from services.gateway.composition.jobs import open_jobs
 from services.gateway.composition.pipeline import open_keyed, open_stand_ins, pipeline_options
+from services.gateway.composition.work import WorkPorts, open_work
 from services.gateway.ports import Observer
 from services.gateway.settings import GatewaySettings
 from services.gateway.usecases.records.recorder import RecordedPipeline
@@ -35,7 +36,7 @@ _log = get_logger("gateway")
 
 
 async def build(settings: GatewaySettings, stack: AsyncExitStack, app: App) -> None:
-    """Opens the adapters, then both ports."""
+    """Opens the adapters, then the ports."""
     valkey = Valkey(settings.valkey, app.clock)
     stack.push_async_callback(valkey.close)
     await valkey.ready()
@@ -57,6 +58,7 @@ async def build(settings: GatewaySettings, stack: AsyncExitStack, app: App) -> N
     app.spawn(gateway.watch.run(), "watch")
     await _open_rest(settings, gateway, stack, app)
     await _open_grpc(settings, gateway, app)
+    await open_work(settings, WorkPorts(valkey, accounts, money, opened, pipeline), stack, app)
 
 
 async def _open_pipeline(

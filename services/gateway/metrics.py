@@ -35,6 +35,28 @@ class EndLabels(NamedTuple):
     end: str
 
 
+class WorkLabels(NamedTuple):
+    """`outcome`: "answered", "replayed" (an earlier answer), "refused", or "again" (nothing came of it for now)."""
+
+    outcome: str
+
+
+class WorkMetrics:
+    """What is counted of requests for which nobody waits."""
+
+    def __init__(self, registry: Registry, making: Callable[[], int]) -> None:
+        # "again" beside few "answered": jobs ask for places that live calls need, or workers are away.
+        self._performed = registry.counter(
+            "headrace_gateway_work_total", "Requests of jobs, by what came of them.", WorkLabels
+        )
+        making_now = registry.gauge("headrace_gateway_work_making", "Answers for jobs that are being made.", NoLabels)
+        making_now.read_from(NO_LABELS, making)
+
+    def performed(self, outcome: str) -> None:
+        """A request was asked for, and this came of it."""
+        self._performed.inc(WorkLabels(outcome))
+
+
 class LedgerMetrics:
     """What the ledger's keeper counts."""
 

@@ -20,6 +20,7 @@ from services.gateway.domain.accounts.records import Price
 from services.gateway.domain.cached_answer import SECONDS_MAX
 from services.gateway.domain.prices import price_of
 from services.gateway.jobs_settings import JobsEdgeSettings
+from services.gateway.work_settings import InsideSettings, WorkSettings
 
 Transport = Literal["trunk", "grpc"]
 
@@ -127,6 +128,9 @@ class QueueSettings(SettingsGroup):
     # Places that one tenant's calls may have while others wait; alone it may have all. 1 = no bound: one tenant's long
     # answers can then leave the others their turns only.
     tenant_share: float = Field(default=0.5, gt=0.0, le=1.0)
+    # Jobs' calls begin while less than this share of the places is taken, by whatever calls; the rest stays free for
+    # bursts of live calls. 1 = they take all that is free, and live calls wait for one of them to end.
+    background_share: float = Field(default=0.75, ge=0.0, le=1.0)
     # Beyond either a call is refused at once, or one that waits makes way for it: of lower priority, or of the tenant
     # that has most of them. Each takes the memory of its prompt.
     waiting_max: int = Field(default=1024, ge=1, le=100_000)
@@ -289,6 +293,8 @@ class GatewaySettings(ServiceSettings):
     valkey: ValkeySettings = ValkeySettings()
     limits: LimitSettings = LimitSettings()
     jobs: JobsEdgeSettings = JobsEdgeSettings()
+    inside: InsideSettings = InsideSettings()
+    work: WorkSettings = WorkSettings()
     # The jobs service reads and writes the same files: both have the same blobs.
     files: FileSettings = FileSettings()
     sessions: SessionSettings = SessionSettings()

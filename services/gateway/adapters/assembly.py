@@ -80,10 +80,12 @@ class PipelineOptions:
 
 @dataclass(frozen=True, slots=True)
 class OpenPipeline:
-    """The pipeline, and who asks its workers what they have sent."""
+    """The pipeline, who asks its workers what they have sent, and what else looks at requests before they are made."""
 
     chat: ChatPipeline
     sent: SentCounts
+    catalog: Catalog
+    preparer: Preparer
 
 
 async def open_pipeline(
@@ -133,10 +135,11 @@ async def open_pipeline(
     died = partial(workers.died, timeout=options.watch.ask_seconds)
     quarantine = Quarantine(store, died, clock, options.secret)
     _spawn(stack, quarantine.keep(), "quarantine")
+    preparer = Preparer(encoders, CacheSalts(options.secret), clock, options.prepare)
     services = Services(
         catalog=catalog,
         guard=SessionGuard(owners, clock, options.sessions),
-        preparer=Preparer(encoders, CacheSalts(options.secret), clock, options.prepare),
+        preparer=preparer,
         means=Means(router, workers, RetryBudget(clock.monotonic), options.runner, room, breakers, quarantine),
         charges=charges,
         clock=clock,
@@ -144,7 +147,7 @@ async def open_pipeline(
         stand_ins=stand_ins,
     )
     chat = ChatPipeline(services, [*observers, outcomes], loaded=warmth.loaded if options.warm else None)
-    return OpenPipeline(chat, RpcSentCounts(catalog, channels))
+    return OpenPipeline(chat, RpcSentCounts(catalog, channels), catalog, preparer)
 
 
 def _workers(catalog: Catalog, model: str) -> int:

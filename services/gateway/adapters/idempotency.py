@@ -15,7 +15,7 @@ from services.gateway.domain.idempotency import Claim, Claimed, Kept, Keyed, Pag
 READ_ENTRIES = 32
 
 # meta: fp fingerprint, aid answer id, rid run id, at created, own owner, until end of the lease in ms, st state
-# (r, d, b), gen generation, size bytes in the log, big = 1 when it was too long.
+# (r, d, b; a: abandoned), gen generation, size bytes in the log, big = 1 when it was too long.
 ANSWERS = FunctionLibrary(
     "answers",
     """
@@ -41,6 +41,7 @@ redis.register_function('@library@_claim', function(keys, a)
   local meta, log = keys[1], keys[2]
   local m = redis.call('HMGET', meta, 'fp', 'aid', 'rid', 'at', 'own', 'until', 'st', 'gen', 'big')
   if not m[1] then return own(meta, log, a, 1) end
+  if m[7] == 'a' then return {'abandoned', '', '', '0', '0'} end
   if m[1] ~= a[1] then return {'mismatch', '', '', '0', '0'} end
   local verdict = 'running'
   if m[9] == '1' then verdict = 'large'
@@ -56,7 +57,7 @@ end)
 
 redis.register_function('@library@_append', function(keys, a)
   local meta, log = keys[1], keys[2]
-  if not held(meta, a[1]) then return 'lost' end
+  if not held(meta, a[1]) then return redis.call('HGET', meta, 'st') == 'a' and 'abandoned' or 'lost' end
   redis.call('HSET', meta, 'until', now() + a[4])
   local m = redis.call('HMGET', meta, 'big', 'gen', 'size')
   if m[1] == '1' then return 'large' end
@@ -95,15 +96,25 @@ redis.register_function('@library@_release', function(keys, a)
   return 'yes'
 end)
 
+redis.register_function('@library@_abandon', function(keys, a)
+  local meta, log = keys[1], keys[2]
+  if redis.call('HGET', meta, 'st') == 'd' then return 'done' end
+  redis.call('DEL', log)
+  redis.call('HSETNX', meta, 'fp', '')
+  redis.call('HSET', meta, 'st', 'a', 'own', '')
+  redis.call('PEXPIRE', meta, a[1])
+  return 'abandoned'
+end)
+
 redis.register_function{function_name='@library@_read', flags={'no-writes'}, callback=function(keys, a)
   local m = redis.call('HMGET', keys[1], 'st', 'rid', 'gen', 'until', 'big')
   if not m[1] then return {'free', '', '0', '0', {}} end
-  local state = ({r = 'running', d = 'done', b = 'broken'})[m[1]]
+  local state = ({r = 'running', d = 'done', b = 'broken', a = 'abandoned'})[m[1]]
   if m[5] == '1' then state = 'large' end
   local lapsed = (m[1] == 'r' and tonumber(m[4]) <= now()) and '1' or '0'
   local entries = {}
   if m[3] == a[2] then entries = redis.call('LRANGE', keys[2], a[1], a[1] + a[3] - 1) end
-  return {state, m[2], m[3], lapsed, entries}
+  return {state, m[2] or '', m[3] or '0', lapsed, entries}
 end}
 """,
 )
@@ -119,7 +130,7 @@ class AnswerLimits:
 
 
 class ValkeyAnswers:
-    """See ports.Answers."""
+    """See ports.Answers and ports.Abandoned."""
 
     def __init__(self, valkey: Valkey, limits: AnswerLimits) -> None:
         self._valkey = valkey
@@ -153,6 +164,10 @@ class ValkeyAnswers:
         """See ports.Answers."""
         state, run_id, found, lapsed, entries = await self._call("read", slot, after, generation, READ_ENTRIES)
         return Page(State(state.decode()), run_id.decode(), int(found), lapsed == b"1", tuple(entries))
+
+    async def abandon(self, slot: Slot) -> None:
+        """See ports.Abandoned."""
+        await self._call("abandon", slot, self._keep_ms)
 
     async def _call(self, function: str, slot: Slot, *args: bytes | str | int) -> Any:
         meta = f"hr:idem:{{{slot.tenant}}}:{slot.digest}"

@@ -15,7 +15,7 @@ class WaitLabels(NamedTuple):
 
 
 class RefusalLabels(NamedTuple):
-    """`why` is "full", "hopeless", "late" or "displaced"; see ports.WaitObserver."""
+    """`why` is "full", "hopeless", "late", "displaced" or "background"; see ports.WaitObserver."""
 
     why: str
 
@@ -35,6 +35,7 @@ class WaitMetrics:
         )
         # "full" and "displaced": too little room (queue.waiting_max, queue.tenant_max) or too few workers.
         # "hopeless": too few workers. "late": a wait took longer than was expected; workers have got slower.
+        # "background": work of jobs found no spare place; it waits with the jobs.
         self._refused = registry.counter(
             "headrace_gateway_queue_refused_total", "Calls told to come back later.", RefusalLabels
         )

@@ -73,7 +73,7 @@ def compose(settings: GatewaySettings, ports: Ports) -> Gateway:
     """The public face over a pipeline."""
     pipeline, door, clock = ports.pipeline, ports.authenticator, ports.clock
     limits, rest = settings.limits, settings.rest
-    bounds = Limits(limits.messages_max, limits.max_tokens_max, limits.n_max, limits.tools_max, limits.stop_max)
+    bounds = bounds_of(settings)
     times = StreamTimes(rest.header_hold_seconds, rest.ping_seconds, rest.write_stall_seconds)
     watch = Watch(clock)
     metrics = RestMetrics(ports.registry, lambda: len(watch))
@@ -94,6 +94,12 @@ def compose(settings: GatewaySettings, ports: Ports) -> Gateway:
     accounts = [] if ports.desk is None else GrpcAccounts(ports.desk, door, clock, metrics).handlers()
     rest_face = Rest(chat, admin, metrics, clock, jobs=job_routes)
     return Gateway(rest_face, [grpc.handler(), *grpc_jobs.handlers(), *accounts], watch)
+
+
+def bounds_of(settings: GatewaySettings) -> Limits:
+    """What one request may ask for, whoever makes it."""
+    limits = settings.limits
+    return Limits(limits.messages_max, limits.max_tokens_max, limits.n_max, limits.tools_max, limits.stop_max)
 
 
 def _job_limits(settings: GatewaySettings) -> JobLimits:

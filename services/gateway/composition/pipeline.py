@@ -79,7 +79,13 @@ def _wait_limits(settings: GatewaySettings) -> WaitLimits:
     bounds = QueueBounds(queue.waiting_max, queue.tenant_max, queue.ageing_seconds)
     limiter = LimiterRule(queue.inflight_start, queue.inflight_max, queue.worker_wait_ms / 1000)
     return WaitLimits(
-        queue.wait_seconds_max, queue.retry_seconds, bounds, limiter, queue.tenant_share, queue.standing_seconds
+        queue.wait_seconds_max,
+        queue.retry_seconds,
+        bounds,
+        limiter,
+        queue.tenant_share,
+        queue.standing_seconds,
+        queue.background_share,
     )
 
 

@@ -31,6 +31,10 @@ class Outcome(StrEnum):
 LOSSES = frozenset({Outcome.LOST, Outcome.DEATH, Outcome.DISCONNECT, Outcome.DRAIN, Outcome.STALL})
 # The worker lives: these losses speak for another try.
 HARMLESS = frozenset({Outcome.DISCONNECT, Outcome.DRAIN})
+# What keeps a gateway from going on with an answer, and not the next one that tries.
+PASSING = frozenset(
+    {Reason.STORE_UNAVAILABLE, Reason.ROUTER_UNAVAILABLE, Reason.NO_WORKER, Reason.OVERLOADED, Reason.DRAINING}
+)
 # The call itself is at fault, or its time is up: no worker would answer otherwise.
 _FINAL_STATUS = frozenset({400, 413, 501, 504})
 

@@ -13,6 +13,8 @@ from services.gateway.domain.turns import NO_CONSTRAINTS, ChatRequest, Principal
 
 HEADER = "Idempotency-Key"
 KEY_CHARS_MAX = 255
+# The route of work for which nobody waits.
+WORK = "work"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +34,17 @@ class Keyed:
 
 
 class State(StrEnum):
-    """Of an answer. `BROKEN`: it ended in an error after it had begun. `LARGE`: too long to be kept."""
+    """Of an answer. `BROKEN`: it ended in an error after it had begun. `LARGE`: too long to be kept.
+
+    `ABANDONED`: nobody wants it any more.
+    """
 
     FREE = "free"
     RUNNING = "running"
     DONE = "done"
     BROKEN = "broken"
     LARGE = "large"
+    ABANDONED = "abandoned"
 
 
 class Verdict(StrEnum):
@@ -49,15 +55,17 @@ class Verdict(StrEnum):
     RUNNING = "running"
     DONE = "done"
     LARGE = "large"
+    ABANDONED = "abandoned"
     MISMATCH = "mismatch"
 
 
 class Kept(StrEnum):
-    """What became of a part of the log. `LOST`: the answer has another owner by now."""
+    """What became of a part of the log. `LOST`: the answer has another owner by now. `ABANDONED`: nobody wants it."""
 
     YES = "yes"
     LARGE = "large"
     LOST = "lost"
+    ABANDONED = "abandoned"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +124,14 @@ def keyed(key: str, route: str, body: bytes, request: ChatRequest, principal: Pr
     return Keyed(Slot(principal.tenant, digest), _digest(body, *[part.encode() for part in parts]))
 
 
+def keyed_work(tenant: str, key: str, body: bytes) -> Keyed:
+    """Binds the key of a job's step to its request. No caller's own key gets there, whatever its characters.
+
+    Who asks is no part of it: the answer belongs to the job, whatever has become of its caller's rights meanwhile.
+    """
+    return Keyed(Slot(tenant, _digest(WORK.encode(), key.encode())), _digest(body))
+
+
 def _digest(*parts: bytes) -> str:
     """Of parts that cannot run into each other."""
     found = hashlib.sha256()
@@ -141,6 +157,15 @@ def too_large() -> PlatformError:
         "Send a new key to have a new answer made, which is charged."
     )
     return PlatformError(Reason.CONFLICT, message, started=False, param=HEADER)
+
+
+class AbandonedError(PlatformError):
+    """Nobody wants the answer any more: its job has ended."""
+
+
+def abandoned() -> AbandonedError:
+    """The answer was given up by its job."""
+    return AbandonedError(Reason.CANCELLED, "The request was cancelled before its answer was whole.")
 
 
 def unkept() -> PlatformError:

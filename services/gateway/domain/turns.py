@@ -133,12 +133,24 @@ class ChatRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Reserved:
+    """What pays for a call that nobody waits for, at which share of the price (millionths).
+
+    Such a call gives way to live ones: it takes a place that none of them wants, and never waits for one.
+    """
+
+    reservation: str
+    price_ppm: int = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
 class Principal:
     """Who calls: a key of a tenant. `key_id` is not secret. Sessions are bound to (tenant, key_id, user).
 
     `account_user` is the user that the key belongs to, "" = none. `models` are those the key may name, None = all.
     `tags` flow into usage; `priority` orders waiting calls, higher first; `records` says what is kept of requests.
     `cached_answers`: takes a stored answer to the same request where no worker can answer, and lets its own be stored.
+    `reserved` None = a live call.
     """
 
     tenant: str
@@ -150,3 +162,4 @@ class Principal:
     priority: int = 0
     records: RecordPolicy = _ALL_RECORDS
     cached_answers: bool = False
+    reserved: Reserved | None = None

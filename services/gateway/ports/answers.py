@@ -18,7 +18,7 @@ class Answers(Protocol):
         ...
 
     async def append(self, slot: Slot, owner: str, generation: int, number: int, entry: bytes) -> Kept:
-        """Adds entry `number` (from 0) and renews the lease; an empty entry only renews.
+        """Adds entry `number` (from 0) and renews the lease; an empty entry only renews. Tells of ABANDONED, too.
 
         A later generation than the log's begins it anew. LARGE: the log is dropped and nothing more is kept.
         """
@@ -34,4 +34,14 @@ class Answers(Protocol):
 
     async def read(self, slot: Slot, after: int, generation: int) -> Page:
         """Entries from number `after` on, as many as are good for one exchange; none if the generation is another."""
+        ...
+
+
+class Abandoned(Protocol):
+    """Answers that nobody wants any more."""
+
+    async def abandon(self, slot: Slot) -> None:
+        """Makes the answer ABANDONED for whoever makes or asks for it, also one that is not begun yet; one that is
+        whole is left as it is. May be repeated. Raises PlatformError(STORE_UNAVAILABLE).
+        """
         ...

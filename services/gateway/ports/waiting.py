@@ -14,8 +14,8 @@ class WaitObserver(Protocol):
         ...
 
     def refused(self, why: str) -> None:
-        """A call is told to come back later: "full" or "hopeless" (it did not wait), "late" (its wait was used up) or
-        "displaced" (another one needed its place).
+        """A call is told to come back later: "full" or "hopeless" (it did not wait), "late" (its wait was used up),
+        "displaced" (another one needed its place) or "background" (live calls need the places).
         """
         ...
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from libs.clock import Clock
@@ -36,11 +37,12 @@ class LogTimes:
 class LogWriter:
     """Writes the log of one answer in order, beside the stream: nothing waits for the store before `finish`.
 
-    `lost` is called once when the answer has got another owner. `large`: the log is not kept any more.
+    `lost` is called once when the answer has got another owner, or nobody wants it. `large`: the log is not kept any
+    more.
     """
 
     def __init__(
-        self, answers: Answers, clock: Clock, times: LogTimes, slot: Slot, owner: str, *, lost: Callable[[], None]
+        self, answers: Answers, clock: Clock, times: LogTimes, slot: Slot, owner: str, *, lost: Callable[[Kept], None]
     ) -> None:
         self._answers = answers
         self._clock = clock
@@ -50,6 +52,7 @@ class LogWriter:
         self._lost = lost
         self._pending: deque[Logged] = deque()
         self._more = asyncio.Event()
+        self._ends = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._state: State | None = None
         self.generation = 1
@@ -78,6 +81,7 @@ class LogWriter:
         self._pending.extend(last)
         self._state = state
         self._more.set()
+        self._ends.set()
         if self._task is not None:
             await asyncio.wait({self._task}, timeout=self._times.finish)
 
@@ -102,8 +106,8 @@ class LogWriter:
                     return
                 continue
             kept = await self._say(self._answers.append(self._slot, self._owner, self.generation, self.number, entry))
-            if kept is Kept.LOST:
-                self._lost()
+            if kept in (Kept.LOST, Kept.ABANDONED):
+                self._lost(kept)
                 return
             self.large = self.large or kept is Kept.LARGE
             if kept is not None:
@@ -119,7 +123,10 @@ class LogWriter:
             except TimeoutError:
                 return b""
         if self._state is None:
-            await self._clock.sleep(self._times.flush)
+            # The end of the answer waits for nothing.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._times.flush):
+                    await self._ends.wait()
         self._more.clear()
         if not self._pending:
             return b""

@@ -10,7 +10,7 @@ from headrace.inference.v1.inference_pb2 import GenerateResponse
 from libs.errors import PlatformError, Reason
 from libs.resilience.retry_budget import RetryBudget
 from libs.rpc.api import Stream
-from services.gateway.domain.attempts import LOSSES, Attempts, Caps, Outcome, PastAttempt, Verdict, outcome_of
+from services.gateway.domain.attempts import LOSSES, PASSING, Attempts, Caps, Outcome, PastAttempt, Verdict, outcome_of
 from services.gateway.domain.delivered import UNBOUNDED, Delivered, HoleError
 from services.gateway.domain.flights import Flight
 from services.gateway.domain.honour import resumable
@@ -57,14 +57,18 @@ class Run:
     """The attempts of one call. The caller reads the streams; this decides where they come from and what they mean."""
 
     __slots__ = (
-        "_allowance", "_candidates", "_deadline", "_flight", "_last", "_means", "_metadata", "_opened_at",
-        "_priority", "_query", "_suspicion_known", "_ticket", "attempts", "candidate", "delivered", "epoch",
-        "first_token_ms", "impatient", "predicted", "queued_seconds", "resumes", "sent", "stale", "work",
+        "_allowance", "_background", "_candidates", "_deadline", "_flight", "_last", "_means", "_metadata",
+        "_opened_at", "_priority", "_query", "_suspicion_known", "_ticket", "attempts", "candidate", "delivered",
+        "epoch", "first_token_ms", "impatient", "predicted", "queued_seconds", "resumes", "sent", "stale", "work",
     )  # fmt: skip
 
-    def __init__(self, means: Means, *, deadline: Deadline, metadata: Metadata, priority: int = 0) -> None:
+    def __init__(
+        self, means: Means, *, deadline: Deadline, metadata: Metadata, priority: int = 0, background: bool = False
+    ) -> None:
+        """`background`: it takes places that no live call wants, and never waits for one."""
         self._means = means
         self._priority = priority
+        self._background = background
         self._deadline = deadline
         self._metadata = metadata
         self.attempts = Attempts(means.limits.caps)
@@ -303,6 +307,8 @@ class Run:
     async def _queue(self, refusal: PlatformError | None) -> bool:
         """Waits until it is this call's turn to try. Raises what the client is to be told when none comes."""
         query, clock = self._query, self._deadline.clock
+        if self._background:
+            raise refusal or self._means.room.no_spare(query.model)
         if self.impatient and not self.sent:
             raise refusal or _others_wait(query.model)
         call = QueuedCall(query.model, query.tenant, self._priority, self._deadline)
@@ -323,7 +329,8 @@ class Run:
         """Gets the call a place, if one is free; that of another model is given back."""
         if self._ticket is not None:
             self.leave()
-        self._ticket = self._means.room.enter(self._query.model, self._query.tenant)
+        room, query = self._means.room, self._query
+        self._ticket = room.enter_background(query.model) if self._background else room.enter(query.model, query.tenant)
         return self._ticket is not None
 
     def _verdict(self) -> Verdict:
@@ -337,6 +344,8 @@ class Run:
         """What the client is told when no further attempt could be opened because of `error`."""
         if error.reason is Reason.DEADLINE_EXCEEDED:
             return error
+        if self.sent and self._background and error.reason in PASSING:
+            return error  # what there is of the answer is kept, and gone on with by whoever asks again
         if self.sent:
             return interrupted(f"its worker was lost and no other could take over ({error.reason})")
         if self._last is not None and outcome_of(self._last) not in LOSSES:

@@ -93,7 +93,13 @@ class Call:
             services.catalog, services.preparer, request, principal, deadline=self._deadline, metadata=metadata
         )
         self._session: OpenSession | None = None
-        self.run = Run(services.means, deadline=self._deadline, metadata=metadata, priority=principal.priority)
+        self.run = Run(
+            services.means,
+            deadline=self._deadline,
+            metadata=metadata,
+            priority=principal.priority,
+            background=principal.reserved is not None,
+        )
         self.record = CallRecord(
             request_id=request_id,
             tenant=principal.tenant,
@@ -158,7 +164,11 @@ class Call:
         left alone; not for a part to go on with.
         """
         info, means, principal = self._variants.info, self._services.means, self._principal
-        if info is not None and not self._inherits:
+        if info is not None and principal.reserved is not None:
+            # Also for a part: it comes again, and each time that it is held for and gets nowhere is one of few.
+            means.room.check_background(info.name)
+            means.breakers.check(info)
+        elif info is not None and not self._inherits:
             means.room.check(info.name, principal.tenant, principal.priority, self._deadline)
             means.breakers.check(info)
 

@@ -17,7 +17,17 @@ from typing import Any
 
 from libs.errors import PlatformError, Reason
 from libs.ids import request_id as new_request_id
-from services.gateway.domain.idempotency import Claim, Claimed, Keyed, Page, State, Verdict, mismatch, too_large
+from services.gateway.domain.idempotency import (
+    Claim,
+    Claimed,
+    Keyed,
+    Page,
+    State,
+    Verdict,
+    abandoned,
+    mismatch,
+    too_large,
+)
 from services.gateway.domain.ledger.types import Standing
 from services.gateway.domain.turns import ChatRequest, Principal
 from services.gateway.events import Ended, Event, Started
@@ -60,7 +70,8 @@ class KeyedChat:
     ) -> Answer:
         """The answer to a call.
 
-        Raises MODEL_NOT_ALLOWED, IDEMPOTENCY_MISMATCH, CONFLICT (too long to be kept), STORE_UNAVAILABLE.
+        Raises MODEL_NOT_ALLOWED, IDEMPOTENCY_MISMATCH, CONFLICT (too long to be kept), CANCELLED (abandoned),
+        STORE_UNAVAILABLE.
         """
         check_allowed(request.model, principal)
         call = KeyedCall(keyed, request, principal, request_id, deadline)
@@ -80,6 +91,8 @@ class KeyedChat:
             raise mismatch()
         if found.verdict is Verdict.LARGE:
             raise too_large()
+        if found.verdict is Verdict.ABANDONED:
+            raise abandoned()
         return claim.owner, found
 
     async def make(self, call: KeyedCall, owner: str, claimed: Claimed) -> Maker:
@@ -205,6 +218,8 @@ class Answer:
         return events
 
     def _no_more(self, state: State) -> PlatformError:
+        if state is State.ABANDONED:
+            return abandoned()
         if state is State.LARGE and not self._seen:
             return too_large()
         return interrupted("it became too long to be kept" if state is State.LARGE else "its end was not kept")

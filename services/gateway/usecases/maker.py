@@ -12,7 +12,8 @@ from typing import Protocol
 from libs.clock import Clock
 from libs.errors import PlatformError, Reason
 from libs.telemetry import get_logger
-from services.gateway.domain.idempotency import Claimed, Keyed, State, taken_over
+from services.gateway.domain.attempts import PASSING
+from services.gateway.domain.idempotency import Claimed, Kept, Keyed, State, abandoned, taken_over
 from services.gateway.domain.turns import ChatRequest, Principal
 from services.gateway.events import Ended, Event
 from services.gateway.ports.answers import Answers
@@ -23,10 +24,6 @@ from services.gateway.usecases.taken_up import TakenUp, taken_up
 
 _log = get_logger("gateway.idempotent")
 LOOK_SECONDS = 0.05
-# What keeps a gateway from going on with an answer, and not the next one that tries.
-_PASSING = frozenset(
-    {Reason.STORE_UNAVAILABLE, Reason.ROUTER_UNAVAILABLE, Reason.NO_WORKER, Reason.OVERLOADED, Reason.DRAINING}
-)
 
 
 class Chat(Protocol):
@@ -61,13 +58,17 @@ class KeyedCall:
 
 @dataclass(frozen=True, slots=True)
 class MakerMeans:
-    """What every maker works with. `may_hold`: whether the ledger is open."""
+    """What every maker works with. `may_hold`: whether the ledger is open.
+
+    `resumes`: an answer that stops for what passes stays begun, for whoever asks next; nobody has seen a part of it.
+    """
 
     chat: Chat
     answers: Answers
     clock: Clock
     times: LogTimes
     may_hold: Callable[[], bool] = lambda: True
+    resumes: bool = False
 
 
 class Maker:
@@ -83,7 +84,7 @@ class Maker:
         self._owner = owner
         self._part = part
         self._task: asyncio.Task[None] | None = None
-        self._lost = self._whole = self._under_way = False
+        self._lost = self._abandoned = self._whole = self._under_way = False
         slot = call.keyed.slot
         self._log = LogWriter(means.answers, means.clock, means.times, slot, owner, lost=self._on_lost)
         self._log.start(claimed.generation, len(part))
@@ -98,8 +99,12 @@ class Maker:
         if self._log.large and not self._whole and self._task is not None:
             self._task.cancel()
 
-    def _on_lost(self) -> None:
-        self._lost = True
+    def _on_lost(self, why: Kept) -> None:
+        """What was made of an answer that nobody wants is charged: its client has left it."""
+        if why is Kept.ABANDONED:
+            self._abandoned = True
+        else:
+            self._lost = True
         if self._task is not None:
             self._task.cancel()
 
@@ -109,7 +114,7 @@ class Maker:
         except PlatformError as problem:
             await self._break(problem, problem)
         except asyncio.CancelledError:
-            why = taken_over() if self._lost else _stopping()
+            why = abandoned() if self._abandoned else taken_over() if self._lost else _stopping()
             await self._break(why, why)
         except Exception as defect:  # it must reach the client's own boundary, and the log
             _log.exception("chat.failed", request_id=self._claimed.run_id)
@@ -181,13 +186,17 @@ class Maker:
         """
         if self._whole:
             return
-        if self._part and not self._under_way and error.reason in _PASSING:
+        if self._lost or self._abandoned or self._stays(error):
             await self._log.close()
-        elif self._log.began and not self._lost:
+        elif self._log.began:
             await self._log.finish([failed(error)], State.BROKEN)
-        elif not self._lost:
+        else:
             await self._release()
         self.feed.fail(told)
+
+    def _stays(self, error: PlatformError) -> bool:
+        begun = self._log.began if self._means.resumes else bool(self._part) and not self._under_way
+        return begun and error.reason in PASSING
 
     async def _release(self) -> None:
         await self._log.close()

@@ -70,6 +70,12 @@ class Preparer:
         salt, session = self._salts.salt(principal.tenant), request.session.explicit
         return Work(request_id, request, info, packed, count, max_tokens, salt, session)
 
+    def uncounted(self, request: ChatRequest, info: ModelInfo) -> Work:
+        """Work whose prompt nobody can count now, for an estimate of what it costs. Raises UNSUPPORTED_PARAMETER."""
+        check_capabilities(request, info)
+        wanted, cap = request.sampling.max_tokens, self._limits.default_answer_tokens_max
+        return Work("", request, info, None, 0, cap if wanted is None else wanted, "", "")
+
     def _prompt(self, request: ChatRequest, opened: datetime | None) -> Prompt:
         # tool_choice "none" must not tempt the model with tools whose calls nobody would parse.
         tools = () if request.tool_choice.mode == "none" else request.tools

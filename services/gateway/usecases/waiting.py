@@ -8,6 +8,9 @@ Workers may refuse all the same, for their room is shared with other gateways. T
 given one by one, as long as the queue lives: when a running call of the model ends here, when the time that the last
 refusal named is over, and when the one who had a turn got its first delta. Who is refused again goes back to its old
 place. Nobody overtakes: later calls of a model that has a queue join it.
+
+Work in the background waits elsewhere. It gets a place while nobody waits and a share of the places stays free for live
+calls, else it is refused at once; and what it meets teaches the limit nothing, since it is not what the limit is for.
 """
 
 from __future__ import annotations
@@ -34,6 +37,8 @@ STANDING_AFTER = 0.25
 
 
 FULL = "no more of yours may"
+# Under this name background work has its places: they count against no tenant's share.
+BACKGROUND = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +47,8 @@ class WaitLimits:
 
     A queue that stands takes only who would wait `standing_seconds` at most, or as long as a call takes: a burst may
     wait for long, but a load that is too high would make all wait for as long as any may. It stands once somebody has
-    been waiting for a quarter of that without a break.
+    been waiting for a quarter of that without a break. Background work begins while less than its share of the places
+    is taken, by whatever calls.
     """
 
     wait_seconds_max: float = 30.0
@@ -51,6 +57,7 @@ class WaitLimits:
     limiter: LimiterRule = field(default_factory=LimiterRule)
     tenant_share: float = 0.5
     standing_seconds: float = 1.0
+    background_share: float = 0.75
 
 
 @dataclass(slots=True)
@@ -141,6 +148,31 @@ class WaitingRoom:
             return None
         return Ticket(pool, tenant, self._clock.monotonic())
 
+    def check_background(self, model: str) -> None:
+        """Raises OVERLOADED when there is no place for background work, before anything is spent on it."""
+        if not self._spare(self._pools.get(model) or self._open(model)):
+            raise self.no_spare(model)
+
+    def enter_background(self, model: str) -> Ticket | None:
+        """A place that no live call wants just now, None = there is none."""
+        pool = self._pools.get(model) or self._open(model)
+        if not self._spare(pool) or not pool.slots.take(BACKGROUND):
+            return None
+        return Ticket(pool, BACKGROUND, self._clock.monotonic())
+
+    def _spare(self, pool: _Pool) -> bool:
+        limiter = pool.slots.limiter
+        wanted = pool.queue.waiting > 0 or pool.refusing
+        return not wanted and limiter.in_flight < self._limits.background_share * limiter.limit
+
+    def no_spare(self, model: str) -> PlatformError:
+        """What background work is told that finds no place."""
+        if self._observer is not None:
+            self._observer.refused("background")
+        after = self._stretched(self._limits.retry_seconds)
+        message = f"Live calls need the places of model '{model}'. Nothing was started; try again in {after:.1f} s."
+        return PlatformError(Reason.OVERLOADED, message, retry_after_seconds=after, started=False)
+
     async def wait(self, call: QueuedCall, refusal: PlatformError | None, held: Ticket | None = None) -> Ticket:
         """Waits for a turn. `refusal` is why `held` was of no use, None = there was no place.
 
@@ -162,7 +194,7 @@ class WaitingRoom:
         """The call is being answered after `queue_seconds` in its worker's queue (None = it does not say): there may be
         room for another one.
         """
-        if ticket.over:
+        if ticket.over or ticket.tenant == BACKGROUND:
             return
         pool, now = ticket.pool, self._clock.monotonic()
         ticket.served = True

@@ -20,6 +20,7 @@ from services.gateway.usecases.accounts.anonymous import AnonymousDoor
 from services.gateway.usecases.accounts.authenticator import AuthLimits, KeyAuthenticator
 from services.gateway.usecases.accounts.bootstrap import ANONYMOUS, Declared, KeysImport
 from services.gateway.usecases.accounts.follow import AccountsFollower
+from services.gateway.usecases.accounts.holders import KeyHolders
 from services.gateway.usecases.accounts.price_book import StoredPrices
 
 _log = get_logger("gateway.accounts")
@@ -47,6 +48,7 @@ class AccountParts:
     accounts: Accounts
     authenticator: KeyAuthenticator | AnonymousDoor
     prices: StoredPrices
+    holders: KeyHolders
     follower: AccountsFollower
 
 
@@ -54,14 +56,14 @@ def account_parts(valkey: Valkey, clock: Clock, options: AccountOptions) -> Acco
     """Nothing is asked of the store yet: it may be away."""
     store = ValkeyAccounts(valkey)
     keys = KeyAuthenticator(store, clock, options.pepper, options.limits)
-    prices = StoredPrices(store, options.prices)
+    prices, holders = StoredPrices(store, options.prices), KeyHolders(store, clock, options.limits.known_max)
     imports = [KeysImport(KeysFile(options.keys_file), store, clock, _not_imported)]
     if options.anonymous:
         imports.append(KeysImport(Declared((ANONYMOUS,)), store, clock, _not_imported))
     follower = AccountsFollower(
         store,
         clock,
-        [keys, prices, *imports],
+        [keys, prices, holders, *imports],
         first=imports[0].look,
         every_seconds=options.poll_seconds,
         stale_seconds=options.stale_seconds,
@@ -69,7 +71,7 @@ def account_parts(valkey: Valkey, clock: Clock, options: AccountOptions) -> Acco
     )
     accounts = accounts_over(store, store, store, clock, KeySecrets(options.pepper, options.random_bytes))
     door = AnonymousDoor(keys) if options.anonymous else keys
-    return AccountParts(store, accounts, door, prices, follower)
+    return AccountParts(store, accounts, door, prices, holders, follower)
 
 
 def _not_imported(what: str, problem: PlatformError) -> None:

@@ -30,13 +30,36 @@ def identify(hmac: str, key: Key | None, user: User | None, tenant: Tenant | Non
     """
     if key is None or tenant is None or (key.user and user is None):
         raise refusal("unknown")
-    until = min(_accepted_until(hmac, key), math.inf if key.expires_at is None else key.expires_at)
+    until = min(_accepted_until(hmac, key), _expires_at(key))
     if now >= until:
         raise refusal("expired")
+    _check_blocks(key, user, tenant)
+    return Identity(_principal(key, user, tenant), until)
+
+
+def in_name_of(key: Key | None, user: User | None, tenant: Tenant | None, now: float) -> Identity:
+    """The identity that a key stands for at `now` (Unix seconds), without its text; raises INVALID_API_KEY.
+
+    For what its holder has ordered and does not wait for: it may no more than the key itself may now.
+    """
+    if key is None or tenant is None or (key.user and user is None) or now >= _expires_at(key):
+        message = (
+            "The API key that ordered this is not valid any more: it was deleted, or it has expired. "
+            "Order it again with a valid key."
+        )
+        raise PlatformError(Reason.INVALID_API_KEY, message, started=False)
+    _check_blocks(key, user, tenant)
+    return Identity(_principal(key, user, tenant), _expires_at(key))
+
+
+def _expires_at(key: Key) -> float:
+    return math.inf if key.expires_at is None else key.expires_at
+
+
+def _check_blocks(key: Key, user: User | None, tenant: Tenant) -> None:
     for record, what in ((tenant, "tenant"), (user, "user"), (key, "API key")):
         if record is not None and record.blocked:
             raise _blocked(what)
-    return Identity(_principal(key, user, tenant), until)
 
 
 def allowed_models(*limits: Limits) -> frozenset[str] | None:

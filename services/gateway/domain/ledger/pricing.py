@@ -6,6 +6,21 @@ from libs.money import TOKENS_PER_PRICE
 from services.gateway.domain.accounts.records import Price
 from services.gateway.domain.ledger.types import Progress, UsageMeta
 
+# Millionths of a price that are the whole of it.
+MILLION = 1_000_000
+
+
+def shared(price: Price, ppm: int) -> Price:
+    """A share of a price, in millionths. Each part is rounded up, so that nothing that costs something is free."""
+    if ppm == MILLION:
+        return price
+    return Price(
+        model=price.model,
+        input_nanodollars=-(-price.input_nanodollars * ppm // MILLION),
+        cached_nanodollars=-(-price.cached_nanodollars * ppm // MILLION),
+        output_nanodollars=-(-price.output_nanodollars * ppm // MILLION),
+    )
+
 
 def most(price: Price, prompt_tokens: int, output_tokens: int) -> int:
     """Nano-dollars that a call can cost at most: nothing of the prompt is cached, every output token is delivered."""

@@ -62,6 +62,24 @@ def refused(refusal: Refusal, standing: Standing) -> PlatformError:
     return error
 
 
+def not_reserved(refusal: Refusal, amount: int) -> PlatformError:
+    """The error for an amount (nano-dollars) that could not be set aside: which limit, and what can be done."""
+    if refusal.kind == "off":
+        return _error(refusal)
+    whose, limit = _SCOPES.get(refusal.scope[:1], "the request"), to_dollars(int(refusal.limit))
+    what = f"This may cost up to {to_dollars(amount)} USD, which must be set aside first"
+    if refusal.kind == "reserved":
+        why = f"reservations of {whose} may hold {limit} USD in all, and would hold more"
+    else:
+        why = f"the budget of {whose} ({limit} USD, {refusal.duration}) has less left"
+    message = (
+        f"{what}, and {why}. Lower max_tokens, send fewer requests, or send it again when jobs and calls that are "
+        "running have ended; an administrator can raise the limit."
+    )
+    headers = {"x-should-retry": "false"}
+    return PlatformError(Reason.BUDGET_EXCEEDED, message, started=False, headers=headers)
+
+
 def _error(refusal: Refusal) -> PlatformError:
     whose = _SCOPES.get(refusal.scope[:1], "the request")
     match refusal.kind:

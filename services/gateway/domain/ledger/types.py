@@ -31,7 +31,8 @@ class UsageMeta(msgspec.Struct, array_like=True):
 
 
 class Terms(msgspec.Struct, array_like=True, frozen=True):
-    """In whose name a reservation's calls are made, and the share of the price (millionths) that was promised for them.
+    """In whose name a reservation's calls are made, the share of the price (millionths) that was promised for them, and
+    the models that they name and that there were.
 
     Array-like: new fields go to the end and have a default.
     """
@@ -39,6 +40,7 @@ class Terms(msgspec.Struct, array_like=True, frozen=True):
     key: str = ""
     user: str = ""
     price_ppm: int = 1_000_000
+    models: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)

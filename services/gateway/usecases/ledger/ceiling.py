@@ -19,7 +19,7 @@ def under_ceiling(charges: Charges, request: ChatRequest, principal: Principal, 
     Where the caller bounds the answer, all of it must be affordable. Where it does not, an answer of the usual length
     must be, and it ends (finish reason "length") where the money does.
     """
-    price, n = charges.price_of(work), max(1, request.sampling.n)
+    price, n = charges.price_of(work, principal), max(1, request.sampling.n)
     prompt, bound = work.prompt_tokens or prompt_estimate(request), (work.max_tokens or ANSWER_TOKENS_UNKNOWN) * n
     wanted = bound
     if request.sampling.max_tokens is None:

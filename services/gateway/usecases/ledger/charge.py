@@ -12,7 +12,7 @@ from services.gateway.domain.accounts.records import Price
 from services.gateway.domain.ledger.estimate import OutputEstimates
 from services.gateway.domain.ledger.holds import again, beside, for_model
 from services.gateway.domain.ledger.payable import payable, prompt_estimate, step_of
-from services.gateway.domain.ledger.pricing import more, most, used
+from services.gateway.domain.ledger.pricing import more, most, shared, used
 from services.gateway.domain.ledger.types import (
     Ask,
     End,
@@ -52,7 +52,7 @@ class Charges:
     clock: Clock
     metrics: LedgerMetrics
 
-    def price_of(self, work: Work) -> Price:
+    def price_of(self, work: Work, principal: Principal) -> Price:
         """The price of the model that answers; raises PRICE_UNKNOWN: what has no price is not sold."""
         names = (work.info.name, work.info.model)
         price = self.prices.find(work.pool, *names) if work.pool else self.prices.find(*names)
@@ -62,7 +62,7 @@ class Charges:
                 "An administrator sets one: PUT /v1/admin/prices, or `prices` in the gateway's settings."
             )
             raise PlatformError(Reason.PRICE_UNKNOWN, message, started=False, param="model")
-        return price
+        return price if principal.reserved is None else shared(price, principal.reserved.price_ppm)
 
 
 class Charge:
@@ -102,7 +102,7 @@ class Charge:
 
         Called again when another model is to answer: that is held anew, at its price.
         """
-        price, n = self._charges.price_of(work), max(1, request.sampling.n)
+        price, n = self._charges.price_of(work, principal), max(1, request.sampling.n)
         if self._ask is not None:
             self._charges.ledger.settle(self._ask, Settlement(self._ask.tenant, self._ask.request_id, End.REFUNDED))
             self._ask = None
@@ -113,7 +113,7 @@ class Charge:
         tokens = self._charges.estimates.tokens(self._kind, self._bound) if work.prompt is not None else self._bound
         prompt = work.prompt_tokens or prompt_estimate(request)
         if most(price, prompt, self._bound) > NANODOLLARS_MAX:
-            raise _beyond_count()
+            raise beyond_count()
         meta = _meta(request, principal, work, price)
         self._ask = Ask(
             tenant=principal.tenant,
@@ -123,6 +123,7 @@ class Charge:
             tokens=prompt + tokens,
             meta=meta,
             prompt=used(meta, prompt, 0, 0),
+            reservation=principal.reserved.reservation if principal.reserved is not None else "",
             inherited=self._inherits and hold_name == work.request_id,
         )
         reply = await self._hold()
@@ -252,7 +253,8 @@ class Charge:
             self._charges.ledger.settle(ask, Settlement(ask.tenant, ask.request_id, End.REFUNDED))
 
 
-def _beyond_count() -> PlatformError:
+def beyond_count() -> PlatformError:
+    """The amount is none that can be kept."""
     message = (
         f"This call may cost more than {to_dollars(NANODOLLARS_MAX)} USD, the largest amount that is kept. "
         "Lower max_tokens or n, or have an administrator look at the model's price."
