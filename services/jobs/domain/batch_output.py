@@ -54,12 +54,12 @@ def line_id(job: str, step: int) -> str:
 def answered(job: str, result: StepResult, body: bytes) -> bytes:
     """The line of a request that has a result, an answer or an error; `body` is its JSON."""
     response = LineResponse(result.status_code, result.request_id, _one_line(body))
-    return _encoded(OutputLine(line_id(job, result.step), result.custom_id, response, None))
+    return _encoded(OutputLine(line_id(job, result.step), result.custom_id or None, response, None))
 
 
 def lost(job: str, result: StepResult) -> bytes:
     """The line of a request whose result's body is no longer there."""
-    return _encoded(OutputLine(line_id(job, result.step), result.custom_id, None, OutputError(*_LOST)))
+    return _encoded(OutputLine(line_id(job, result.step), result.custom_id or None, None, OutputError(*_LOST)))
 
 
 def unanswered(job: str, step: int, custom_id: str | None, state: JobState) -> bytes:

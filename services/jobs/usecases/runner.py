@@ -103,7 +103,14 @@ class Runner:
 
     async def _run(self, attempt: Attempt, begun: Begun) -> None:
         async with self.means.desk.open(attempt):
-            requests = await self._requests(attempt.job, attempt.part)
+            try:
+                requests = await self._requests(attempt.job, attempt.part)
+            except PlatformError as error:
+                if error.reason is not Reason.NOT_FOUND:
+                    raise
+                # Its file was deleted, or its time was over: nothing will ever be read of it.
+                await self.means.desk.apply(attempt, _failed(_nameless(attempt), begun, error))
+                return
             work = _Work(deque(each for each in requests if each.step not in begun.have))
             await self._lanes(attempt, work)
             if attempt.over is not None:
@@ -162,12 +169,27 @@ class Runner:
             "without a word: it may be what kills its consumers"
         )
         message = "Running this request was given up after too many attempts that were cut off. Submit it again."
-        body = body_of(PlatformError(Reason.INTERNAL, message))
-        requests = await self._requests(attempt.job, attempt.part)
-        failed = [
-            StepResult(each.step, each.custom_id, 500, body=body) for each in requests if each.step not in begun.have
-        ]
+        try:
+            requests = await self._requests(attempt.job, attempt.part)
+        except PlatformError as error:
+            if error.reason is not Reason.NOT_FOUND:
+                raise
+            requests = _nameless(attempt)
+        failed = _failed(requests, begun, PlatformError(Reason.INTERNAL, message))
         verdict = await self.means.desk.put_back(attempt, dead=failed)
         if verdict in (Verdict.APPLIED, Verdict.REPEATED):
             _log.error("a part is dead", job=attempt.key.job, part=attempt.key.part, attempts=begun.attempt)
             raise PoisonError(cause)
+
+
+def _nameless(attempt: Attempt) -> Sequence[Request]:
+    """A part's requests where nobody can say any more what they were."""
+    part = attempt.part
+    return [Request(step, "", b"", "") for step in range(part.first, part.first + part.count)]
+
+
+def _failed(requests: Sequence[Request], begun: Begun, error: PlatformError) -> list[StepResult]:
+    """The error as the result of each request that has none."""
+    body = body_of(error)
+    missing = [each for each in requests if each.step not in begun.have]
+    return [StepResult(each.step, each.custom_id, error.http_status, body=body) for each in missing]
