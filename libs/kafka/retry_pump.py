@@ -80,12 +80,13 @@ class RetryPump:
         try:
             while not closing.done():
                 await self._wait(closing, polling)
-                polled = polling.result() if polling.done() else Polled()
+                heard = polling.done()  # asked once: it may be done while what is due returns
+                polled = polling.result() if heard else Polled()
                 self._take(polled)
                 await self._return_due()
                 await self._commit()
                 self._flow()
-                if polling.done():
+                if heard:
                     self._drop(polled.revoked, "revoked")
                     polling = asyncio.create_task(self._poll())
         finally:

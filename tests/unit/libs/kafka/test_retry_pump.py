@@ -32,6 +32,8 @@ class Scripted:
         self.flows: list[tuple[set[Claim], bool]] = []
         self.over: set[Claim] = set()
         self.commit_error: Exception | None = None
+        self.committing = asyncio.Event()
+        self.committing.set()
         self.polls = 0
         self.closed = False
 
@@ -43,6 +45,7 @@ class Scripted:
         return news
 
     async def commit(self, offsets):
+        await self.committing.wait()
         if self.commit_error:
             raise self.commit_error
         self.commits.append(dict(offsets))
@@ -257,6 +260,23 @@ def test_a_commit_that_is_refused_drops_the_partition():
             world.hand_out(SHORT, *messages, assigned=[SHORT])
             await world.after(20)
             assert world.returned() == [b"0"]
+
+    run(main())
+
+
+def test_what_comes_while_others_are_committed_is_heard():
+    async def main():
+        world = World()
+        async with world.running():
+            world.source.committing.clear()
+            world.hand_out(SHORT, waiting(world, SHORT, 0, 0), assigned=[SHORT])
+            await world.after(1)
+            world.hand_out(SHORT, waiting(world, SHORT, 1, 0))
+            await world.after(1)
+            world.source.committing.set()
+            await world.after(1)
+            assert world.returned() == [b"0", b"1"]
+            assert world.source.commits == [{SHORT: 1}, {SHORT: 2}]
 
     run(main())
 
