@@ -269,8 +269,8 @@ def test_what_comes_while_others_are_committed_is_heard():
         world = World()
         async with world.running():
             world.source.committing.clear()
-            world.hand_out(SHORT, waiting(world, SHORT, 0, 0), assigned=[SHORT])
-            await world.after(1)
+            world.hand_out(SHORT, waiting(world, SHORT, 0, 5), assigned=[SHORT])
+            await world.after(6)
             world.hand_out(SHORT, waiting(world, SHORT, 1, 0))
             await world.after(1)
             world.source.committing.set()
