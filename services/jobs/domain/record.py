@@ -148,6 +148,8 @@ class JobRecord:
         self.state, self.ended_ms, self.end_version, self.told = JobState.RUNNING, 0, 0, False
         if self.webhook is not None:
             self.webhook = replace(self.webhook, state="pending", attempts=0, status=0)
+        if self.batch is not None:
+            self.batch = replace(self.batch, output_file_id="", error_file_id="", told_ms=0)
 
     def job(self) -> Job:
         """As it is told of."""

@@ -27,6 +27,8 @@ from services.jobs.domain.machine import KEEP_MS
 
 # By their numbers in the store, from 1; and by the digits that they are told with.
 _VERDICTS = tuple(Verdict)
+# `h`, `b` and `e` of a job that runs.
+_RUNS = (None, None, None)
 _BY_DIGIT = {ord("1") + at: verdict for at, verdict in enumerate(_VERDICTS)}
 
 
@@ -161,10 +163,10 @@ def _verdict(number: int) -> Verdict:
 
 
 def _begun(
-    tenant: str, verdict: int, epoch: int = 0, attempt: int = 0, found: Sequence[Any] = (), steps: Sequence[int] = ()
+    tenant: str, verdict: int, epoch: int = 0, attempt: int = 0, steps: Sequence[int] = (), *fields: Any
 ) -> Begun:
-    if not found:
+    if not fields:
         return Begun(_verdict(verdict))
-    state, _, *fields, part = found
-    job = job_of(tenant, [state, *fields])
+    state, info, constants, part, *rest = fields
+    job = job_of(tenant, (state, info, constants, *(rest or _RUNS)))
     return Begun(_verdict(verdict), epoch, attempt, job, part_of(part), frozenset(steps))

@@ -92,7 +92,7 @@ def job_of(tenant: str, fields: Fields) -> Job:
         priority=priority,
         metadata=metadata,
         error=_error(error) if error else None,
-        webhook=Webhook(*to, *unpack(hook)) if to and hook else None,
+        webhook=Webhook(*to, *(unpack(hook) if hook else ())) if to else None,
         batch=Batch(*of, *(unpack(files) if files else ())) if of else None,
         cancelled_ms=s[11],
         told=s[4] == 1,

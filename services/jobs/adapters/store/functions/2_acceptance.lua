@@ -93,7 +93,10 @@ local function confirm(keys, args)
   local key = job_key(prefix, job)
   local s = state_of(key)
   if s and s[STATE] == ACCEPTING then
-    local plan = {['r' .. job] = false, ['x' .. job] = false, ['e' .. job] = info_of(key)[EXPIRES_AT]}
+    local plan, info = {['r' .. job] = false, ['x' .. job] = false}, info_of(key)
+    if info[HAS_FILE] == 0 then
+      plan['e' .. job] = info[EXPIRES_AT]
+    end
     s[STATE], s[VERSION], s[RESERVED] = REQUESTED, s[VERSION] + 1, s[RESERVED] + args[2]
     plan_sends(plan, job, s[PARTS], now)
     end_if_done(s, job, plan, now)

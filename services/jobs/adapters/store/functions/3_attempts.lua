@@ -33,10 +33,10 @@ local function revive(key, s, job, found, plan, now)
     found[3] = cmsgpack.pack(info)
     redis.call('HSET', key, 'i', found[3])
   end
-  if found[5] then
-    found[5] = cmsgpack.pack({'pending', 0, 0})
-    redis.call('HSET', key, 'h', found[5])
+  if redis.call('HEXISTS', key, 'h') == 1 then
+    redis.call('HSET', key, 'h', cmsgpack.pack({'pending', 0, 0}))
   end
+  redis.call('HDEL', key, 'b')
   s[STATE], s[ENDED_AT], s[END], s[TOLD] = RUNNING, 0, 0, 0
   plan['e' .. job], plan['t' .. job], plan['f' .. job], plan['h' .. job] = info[EXPIRES_AT], false, false, false
 end
@@ -69,14 +69,25 @@ local function steps_had(key, a)
   return steps
 end
 
+-- Of a job that runs: its webhook is pending, and it has neither files nor an error.
 local function begun(verdict, key, a, found)
-  return {verdict, a[P_EPOCH], a[P_ATTEMPT], found, steps_had(key, a)}
+  local steps = steps_had(key, a)
+  return {verdict, a[P_EPOCH], a[P_ATTEMPT], steps, found[1], found[3], found[4], found[5]}
+end
+
+-- Of one that may have ended.
+local function begun_before(key, a, found)
+  local reply = begun(POISON, key, a, found)
+  for _, field in ipairs({'h', 'b', 'e'}) do
+    reply[#reply + 1] = redis.call('HGET', key, field)
+  end
+  return reply
 end
 
 -- ask: {job, part, owner, lease, attempts at most, replayed}
 local function begin_one(prefix, ask, plan, now)
   local key, field = job_key(prefix, ask[1]), 'a' .. ask[2]
-  local found = redis.call('HMGET', key, 's', field, 'i', 'c', 'h', 'b', 'e', 'p' .. ask[2])
+  local found = redis.call('HMGET', key, 's', field, 'i', 'c', 'p' .. ask[2])
   if not found[1] or not found[2] then
     return {UNKNOWN}
   end
@@ -89,7 +100,7 @@ local function begin_one(prefix, ask, plan, now)
   elseif s[STATE] >= SUCCEEDED and not (dead and s[STATE] == HAS_FAILED) then
     return {ENDED}
   elseif dead and ask[6] == 0 then
-    return begun(POISON, key, a, found)
+    return begun_before(key, a, found)
   elseif dead then
     reopen(key, s, a, ask, found, plan, now)
   end

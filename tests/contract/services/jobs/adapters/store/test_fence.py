@@ -6,8 +6,8 @@ import pytest
 
 from services.jobs.domain.agenda import Task
 from services.jobs.domain.attempt import BeginAsk, Effect, PartKey, Verdict
-from services.jobs.domain.job import JobState, Usage
-from tests.contract.services.jobs.adapters.store.desk import HOOK, HOUR, LEASE_MS, answer, lost
+from services.jobs.domain.job import Batch, JobState, Usage
+from tests.contract.services.jobs.adapters.store.desk import FILE, HOOK, HOUR, LEASE_MS, answer, lost
 
 
 def test_an_attempt_fences_off_all_earlier_ones(desk):
@@ -134,6 +134,15 @@ def test_a_replayed_dead_letter_reopens_its_part_and_loses_what_was_made_up(desk
     assert desk.get().state is JobState.SUCCEEDED
     assert desk.results() == [answer(0), answer(1)]
     assert desk.announce(("job_1", ended.version), ("job_1", desk.get().version)) == [Verdict.STALE, Verdict.APPLIED]
+
+
+def test_a_batch_that_is_reopened_has_no_files_until_it_is_told_again(desk):
+    desk.dead(batch=FILE)
+    desk.told(batch=Batch("", "", "file-out", "file-err"))
+    assert desk.begin().job == desk.get()
+    assert desk.get().batch.output_file_id == "file-out"
+    assert desk.begin(replayed=True).job == desk.get()
+    assert desk.get().batch == FILE
 
 
 def test_a_part_is_reopened_while_its_job_runs(desk):

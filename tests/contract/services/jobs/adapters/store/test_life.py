@@ -100,6 +100,15 @@ def test_a_job_with_a_file_owes_its_expansion_until_it_is_confirmed_and_expires_
     assert desk.tasks() == {Task.SEND, Task.EXPIRE}
 
 
+def test_a_confirmation_leaves_the_expiry_of_a_file_where_it_was_put_off_to(desk):
+    desk.create(parts=0, batch=FILE)
+    desk.add_parts(spec(0))
+    desk.pass_time(HOUR)
+    assert (Task.EXPIRE, "job_1", 0) in desk.claim(lease_ms=9_000)
+    desk.confirm()
+    assert desk.agenda()[Task.EXPIRE, "job_1", 0] == 9_000
+
+
 def test_parts_are_added_in_order_and_to_jobs_that_are_not_complete(desk):
     assert desk.add_parts(spec(0)) is Verdict.UNKNOWN
     desk.create(parts=0, batch=FILE)
