@@ -120,7 +120,7 @@ async def _round(folder: Path) -> dict[str, dict[str, float]]:
     file: StoredFile
     file, rows["upload"] = await _measured(lambda: files.create(viewer_of(ANN), upload, _lines()))
     await jobs.create(NewJob("batch_1", ANN, "f", 86_400, batch=Batch(file.id, CHAT)))
-    expander = Expander(ExpansionMeans(jobs, jobs, Gateways(), files, Outgoing()))  # type: ignore[arg-type]
+    expander = Expander(ExpansionMeans(jobs, jobs, Gateways(), files, Outgoing(), jobs))  # type: ignore[arg-type]
     _, rows["expand"] = await _measured(lambda: expander.expand(ANN.tenant, "batch_1"))
     job = await jobs.get(ANN.tenant, "batch_1")
     if job is None or job.total != LINES or job.state is not JobState.REQUESTED:

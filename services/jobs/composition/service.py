@@ -103,7 +103,7 @@ class _Parts:
             return mine / settings.topics.partitions if mine else 1.0
 
         running = compose_running(settings, ports, batches, self.metrics, wake=self.sweeper.wake, part=part)
-        expander = Expander(ExpansionMeans(store, store, ports.gateways, self.files, sending))
+        expander = Expander(ExpansionMeans(store, store, ports.gateways, self.files, sending, store))
         taker = SubmissionTaker(Submissions(self.acceptor, producers_of(settings.producers)))
         requested = RequestedHandler(running.runner, expander, taker, ports.clock, settings.attempts.parts_max)
         chores = chores_of(settings, ports, self.outgoing, sending, batches, self.metrics, backlog=requested.backlog)

@@ -19,7 +19,7 @@ from services.jobs.domain.batch_lines import LINE_BYTES_MAX, Cut, Cutter, Inspec
 from services.jobs.domain.job import ENDED, Batch, Caller, Job, JobError, JobState, LineError
 from services.jobs.ports.neighbours import Gateways, Reserved
 from services.jobs.ports.running import Outgoing
-from services.jobs.ports.store import Acceptance, Jobs
+from services.jobs.ports.store import Acceptance, Agenda, Jobs
 from services.jobs.usecases.failures import lasting
 
 # Parts that are paid for at once: enough to hide a gateway's latency, few enough for its live calls not to notice.
@@ -27,6 +27,9 @@ CUTS_AT_ONCE = 4
 # Lines between two turns of the event loop.
 _LINES_AT_ONCE = 200
 _SENDS_AT_ONCE = 500
+# While a file is cut its message is not sent again: no second consumer need begin with it.
+_AGAIN_MS = 60_000
+_GROUPS_PER_WORD = 4
 
 _log = get_logger("jobs.expansion")
 
@@ -40,6 +43,7 @@ class ExpansionMeans:
     gateways: Gateways
     files: FileStore
     outgoing: Outgoing
+    agenda: Agenda
 
 
 class Expander:
@@ -81,10 +85,14 @@ class Expander:
             await self._fail(job, _error_of([error.fault]))
 
     async def _add_all(self, job: Job, endpoint: str, file: StoredFile, cutter: Cutter) -> bool:
+        number = 0
         async with aclosing(self._cuts(file, cutter)) as groups:
             async for cuts in groups:
+                if number % _GROUPS_PER_WORD == 0:
+                    await self._means.agenda.later(job.caller.tenant, job.id, Task.EXPAND, _AGAIN_MS)
                 if not await self._add(job, endpoint, cuts):
                     return False
+                number += 1
         return True
 
     async def _file(self, caller: Caller, file_id: str) -> StoredFile | None:

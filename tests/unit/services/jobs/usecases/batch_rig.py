@@ -64,7 +64,9 @@ class Rig:
         self.clock, self.blobs = FakeClock(), MemoryBlobs()
         self.files = FileStore(self.blobs, self.clock, FileSettings(part_bytes=4096))
         self.jobs, self.gateways, self.outgoing = MemoryJobs(self.clock), FakeGateways(), FakeOutgoing()
-        self.expander = Expander(ExpansionMeans(self.jobs, self.jobs, self.gateways, self.files, self.outgoing))
+        self.expander = Expander(
+            ExpansionMeans(self.jobs, self.jobs, self.gateways, self.files, self.outgoing, self.jobs)
+        )
         self.batches = BatchFiles(BatchFileMeans(self.files, self.blobs, self.jobs))
 
     async def upload(self, data, owner=ANN):

@@ -23,7 +23,8 @@ async def cut(count):
     rig.clock, rig.jobs, rig.blobs = world.clock, world.store, MemoryBlobs()
     rig.files = FileStore(rig.blobs, world.clock)
     rig.batches = world.files = BatchFiles(BatchFileMeans(rig.files, rig.blobs, world.store))
-    rig.expander = Expander(ExpansionMeans(world.store, world.store, FakeGateways(), rig.files, FakeOutgoing()))
+    store = world.store
+    rig.expander = Expander(ExpansionMeans(store, store, FakeGateways(), rig.files, FakeOutgoing(), store))
     await rig.batch(lines(count, model="m"))
     await rig.expand()
     return world, rig

@@ -52,6 +52,7 @@ def crash_at(rig, call, *, after):
         gateways=Crashing(means.gateways, budget, {"reserve", "release"}),
         files=means.files,
         outgoing=Crashing(means.outgoing, budget, {"request"}),
+        agenda=means.agenda,
     )
     return type(rig.expander)(made)
 
@@ -316,3 +317,24 @@ def test_two_that_expand_the_same_batch_at_once_do_it_once():
 
     first, second = run(scenario())
     assert first == second
+
+
+def test_while_a_large_file_is_cut_its_message_is_not_sent_again():
+    async def scenario():
+        rig = Rig()
+        await rig.batch(lines(2_000))
+        reserve, due = rig.gateways.reserve, []
+
+        async def slow(*args, **kwargs):
+            await rig.clock.sleep(5.0)
+            due.extend(each.task for each in await rig.jobs.claim(ANN.tenant, 10, 1) if each.task is Task.EXPAND)
+            return await reserve(*args, **kwargs)
+
+        rig.gateways.reserve = slow
+        began = rig.clock.monotonic()
+        job = await rig.expand()
+        return job.state, due, rig.clock.monotonic() - began
+
+    state, due, seconds = run(scenario())
+    assert (state, due) == (JobState.REQUESTED, [])
+    assert seconds > 45.0
