@@ -54,11 +54,9 @@ def compose_running(
     return Running(gate, desk, runner)
 
 
-def compose_sending(
-    settings: JobsSettings, ports: Ports, outgoing: KafkaOutgoing, wake: Callable[[str], None]
-) -> Sending:
+def compose_sending(settings: JobsSettings, ports: Ports, outgoing: KafkaOutgoing) -> Sending:
     """What accepted jobs and cut files leave by."""
-    return Sending(outgoing, ports.store, settings.agenda.resend_seconds, wake)
+    return Sending(outgoing, ports.store, settings.agenda.resend_seconds)
 
 
 def chores_of(

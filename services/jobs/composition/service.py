@@ -59,7 +59,7 @@ def compose(settings: JobsSettings, ports: Ports) -> JobsService:
     metrics = JobsMetrics(ports.registry, ports.clock)
     outgoing = KafkaOutgoing(GatheringProducer(ports.producer), ports.clock)
     sweeper = sweeper_of(settings, ports, metrics)
-    sending = compose_sending(settings, ports, outgoing, sweeper.wake if settings.consumes else lambda _: None)
+    sending = compose_sending(settings, ports, outgoing)
     files = FileStore(ports.blobs, ports.clock, settings.files)
     limits = settings.accept.limits(plain_http=settings.webhooks.http_allowed)
     means = AcceptMeans(

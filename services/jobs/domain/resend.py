@@ -5,6 +5,7 @@ so repeats become rarer with age, and wait while messages that were taken lately
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,17 +18,31 @@ class Backlog:
     full: bool = False
 
 
+# Who accepted a job sends its messages itself, at once: for so long it is left to that.
+FRESH_SECONDS = 2.0
 # A full consumer may be full for ever, and its own queue never seen: then a repeat goes out after this all the same.
 FULL_SECONDS_MAX = 3600.0
 
 
-def is_lost(age_seconds: float, backlog: Backlog, resend_seconds: float) -> bool:
-    """Whether to send a message that nobody has begun, `age_seconds` after its job was made."""
-    if age_seconds < resend_seconds:  # it was never sent: who sends puts the next look off by more than this
-        return True
+class Look(Enum):
+    """What a look at a message that nobody has begun comes to."""
+
+    FRESH = "fresh"
+    QUEUED = "queued"
+    LOST = "lost"
+
+
+def look(age_seconds: float, backlog: Backlog, resend_seconds: float) -> Look:
+    """At a message whose job was made `age_seconds` ago. Between FRESH_SECONDS and `resend_seconds` it was never sent:
+    who sends one puts the next look off by more than this.
+    """
+    if age_seconds < FRESH_SECONDS:
+        return Look.FRESH
+    if age_seconds < resend_seconds:
+        return Look.LOST
     if backlog.full and age_seconds < FULL_SECONDS_MAX:
-        return False
-    return age_seconds > 2 * backlog.wait_seconds + resend_seconds
+        return Look.QUEUED
+    return Look.LOST if age_seconds > 2 * backlog.wait_seconds + resend_seconds else Look.QUEUED
 
 
 def next_look_seconds(age_seconds: float, resend_seconds: float) -> float:

@@ -15,7 +15,7 @@ from services.jobs.domain.agenda import Due, Task
 from services.jobs.domain.attempt import PartKey, Verdict
 from services.jobs.domain.blob_names import folder
 from services.jobs.domain.job import ENDED, Batch, Job, JobState
-from services.jobs.domain.resend import Backlog, is_lost, next_look_seconds
+from services.jobs.domain.resend import Backlog, Look, look, next_look_seconds
 from services.jobs.ports.neighbours import Gateways
 from services.jobs.ports.observing import AgendaObserver
 from services.jobs.ports.running import BatchFiles, Outgoing, WebhookCalls
@@ -81,13 +81,14 @@ class Chores:
         """Sends messages that are lost, or never were sent; holds back what only waits in its topic."""
         ages = dict(await _all(self._age(tenant, job) for job in {due.job for due in dues}))
         backlog, resend = self._backlog(), self._limits.resend_seconds
-        lost = [due for due in dues if is_lost(ages[due.job], backlog, resend)]
+        looks = {job: look(age, backlog, resend) for job, age in ages.items()}
+        lost = [due for due in dues if looks[due.job] is Look.LOST]
         await self._means.outgoing.request(lost)
-        if held := len(dues) - len(lost):
-            self._observer.did("send", "held", held)
+        self._observer.did("send", "held", len(dues) - len(lost))
         for job, age in ages.items():
-            at_ms = int(next_look_seconds(age, resend) * 1000)
-            await self._means.sending.put_off([due for due in dues if due.job == job], at_ms)
+            if looks[job] is not Look.FRESH:  # that one is put off by the claim, and by who sends it
+                at_ms = int(next_look_seconds(age, resend) * 1000)
+                await self._means.sending.put_off([due for due in dues if due.job == job], at_ms)
 
     async def tell(self, tenant: str, dues: Sequence[Due]) -> None:
         """Lets an end leave: what is left of its money is free, its files are written, its event is published."""

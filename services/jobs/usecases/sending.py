@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from libs.errors import PlatformError
+from libs.kafka import KafkaError
 from libs.telemetry import get_logger
 from services.jobs.domain.agenda import Due
 from services.jobs.domain.job import Job
+from services.jobs.domain.resend import FRESH_SECONDS
 from services.jobs.ports.running import Outgoing
 from services.jobs.ports.store import Agenda
 
@@ -16,21 +18,18 @@ _log = get_logger("jobs.sending")
 
 
 class Sending:
-    """See ports.running.Outgoing. `wake` is told the tenants of what could not be sent."""
+    """See ports.running.Outgoing."""
 
-    def __init__(
-        self, outgoing: Outgoing, agenda: Agenda, resend_seconds: float, wake: Callable[[str], None] = lambda _: None
-    ) -> None:
-        self._outgoing, self._agenda, self._wake = outgoing, agenda, wake
+    def __init__(self, outgoing: Outgoing, agenda: Agenda, resend_seconds: float) -> None:
+        self._outgoing, self._agenda = outgoing, agenda
         self._resend_ms = int(resend_seconds * 1000)
 
     async def request(self, dues: Sequence[Due]) -> None:
         """See Outgoing."""
         try:
             await self._outgoing.request(dues)
-        except BaseException:
-            for tenant in {due.tenant for due in dues}:
-                self._wake(tenant)
+        except KafkaError:
+            await self.put_off(dues, int(FRESH_SECONDS * 1000))
             raise
         await self.put_off(dues, self._resend_ms)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from headrace.gateway.v1.work_pb2 import Work
 
 from libs.errors import PlatformError, Reason
+from libs.testing.blobs import MemoryBlobs
 from libs.testing.clock import FakeClock
 from services.jobs.adapters.memory_store import MemoryJobs
 from services.jobs.domain.agenda import Due
@@ -25,41 +26,6 @@ from services.jobs.usecases.steps import Steps, StepTimes
 TENANT = "acme"
 CALLER = Caller(TENANT, "key-1", "ann")
 ANSWER = b'{"choices":[]}'
-
-
-class MemoryBlobs:
-    """Blobs in a dict; `broken` refuses all."""
-
-    def __init__(self) -> None:
-        self.held: dict[str, bytes] = {}
-        self.broken = False
-
-    def _check(self) -> None:
-        if self.broken:
-            raise PlatformError(Reason.STORE_UNAVAILABLE, "the blob directory failed")
-
-    async def put(self, name: str, data: bytes) -> None:
-        self._check()
-        self.held[name] = data
-
-    async def get(self, name: str, start: int = 0, length: int | None = None) -> bytes:
-        self._check()
-        if name not in self.held:
-            raise PlatformError(Reason.NOT_FOUND, f"There is no blob {name}.")
-        return self.held[name][start:] if length is None else self.held[name][start : start + length]
-
-    async def list(self, prefix: str, *, after: str = "", limit: int = 1000) -> Sequence[str]:
-        return sorted(name for name in self.held if name.startswith(prefix) and name > after)[:limit]
-
-    async def folders(self, prefix: str) -> Sequence[str]:
-        return []
-
-    async def delete_prefix(self, prefix: str) -> int:
-        self._check()
-        names = [name for name in self.held if name.startswith(prefix)]
-        for name in names:
-            del self.held[name]
-        return len(names)
 
 
 @dataclass

@@ -317,15 +317,15 @@ def test_large_bodies_are_in_a_blob_before_the_store_hears_of_them():
         async with world() as w:
             await w.job()
             w.gateways.body = b"x" * 70_000
-            w.blobs.broken = True
+            w.blobs.down = True
             running = asyncio.create_task(w.consumer().run(TENANT, key()))
             await w.clock.sleep(3.0)
             assert (await w.get()).succeeded == 0
-            w.blobs.broken = False
+            w.blobs.down = False
             await running
             (result,) = await w.store.results(TENANT, "job_1", 0, 1)
             assert result.body == b""
-            assert w.blobs.held[result.blob] == w.gateways.body
+            assert w.blobs.stored[result.blob] == w.gateways.body
             assert w.gateways.charged == {"job_1/0": 1}
 
     tried(main)
@@ -338,7 +338,7 @@ def test_large_requests_come_from_their_blob():
             job = await w.job()
             record = w.store.of(TENANT).books.jobs[job.id]
             work, record.requests[0] = record.requests[0].work, replace(record.requests[0], work=b"", blob="jobs/a/b")
-            w.blobs.held["jobs/a/b"] = work
+            w.blobs.stored["jobs/a/b"] = work
             perform = w.gateways.perform
 
             def noted(tenant, reservation, work, key, *, timeout):
