@@ -15,9 +15,8 @@ from libs.kafka.ports import TopicSpec
 from libs.kafka.retry_pump import RetryPump
 from libs.kafka.traced import TracedHandler
 from libs.rpc.api import Handler
-from services.jobs.accept_settings import producers_of
 from services.jobs.adapters.outgoing import REQUESTED, KafkaOutgoing
-from services.jobs.api.service import JobServer
+from services.jobs.composition.faces import FaceMeans, faces
 from services.jobs.composition.ports import Ports, topics_of
 from services.jobs.composition.running import (
     Running,
@@ -31,15 +30,11 @@ from services.jobs.consumers.requested import RequestedHandler
 from services.jobs.consumers.submission import SubmissionTaker
 from services.jobs.metrics import JobsMetrics
 from services.jobs.settings import JobsSettings
-from services.jobs.usecases.accept import AcceptMeans, Acceptor
 from services.jobs.usecases.agenda import Sweeper
 from services.jobs.usecases.batch_files import BatchFileMeans, BatchFiles
 from services.jobs.usecases.expansion import Expander, ExpansionMeans
 from services.jobs.usecases.file_retention import FileRetention
-from services.jobs.usecases.reading import JobReader
 from services.jobs.usecases.sending import Sending
-from services.jobs.usecases.submission import Submissions
-from services.jobs.usecases.watch import Watches
 
 Loop = Callable[[], Coroutine[Any, Any, None]]
 
@@ -61,22 +56,13 @@ def compose(settings: JobsSettings, ports: Ports) -> JobsService:
     sweeper = sweeper_of(settings, ports, metrics)
     sending = compose_sending(settings, ports, outgoing)
     files = FileStore(ports.blobs, ports.clock, settings.files)
-    limits = settings.accept.limits(plain_http=settings.webhooks.http_allowed)
-    means = AcceptMeans(
-        ports.store, ports.store, ports.gateways, sending, ports.blobs, files, settings.accept.send_seconds
-    )
-    acceptor = Acceptor(means, limits)
-    handlers = _face(settings, ports, acceptor) if "api" in settings.roles else ()
+    means = FaceMeans(ports.store, ports.store, ports.gateways, sending, ports.blobs, files)
+    shown = faces(settings, means, ports.clock, plain_http=settings.webhooks.http_allowed)
+    handlers = shown.server.handlers() if "api" in settings.roles else ()
     if not settings.consumes:
         return JobsService(handlers, {})
-    parts = _Parts(settings, ports, metrics, outgoing, files, sweeper, acceptor)
+    parts = _Parts(settings, ports, metrics, outgoing, files, sweeper, shown.submissions)
     return parts.service(handlers, sending)
-
-
-def _face(settings: JobsSettings, ports: Ports, acceptor: Acceptor) -> Sequence[Handler]:
-    reader = JobReader(ports.store, ports.blobs)
-    watches = Watches(ports.store, ports.clock, settings.watch.times())
-    return JobServer(acceptor, ports.store, reader, watches).handlers()
 
 
 @dataclass(frozen=True)
@@ -89,7 +75,7 @@ class _Parts:
     outgoing: KafkaOutgoing
     files: FileStore
     sweeper: Sweeper
-    acceptor: Acceptor
+    submissions: SubmissionTaker
 
     def service(self, handlers: Sequence[Handler], sending: Sending) -> JobsService:
         """All of it."""
@@ -104,8 +90,8 @@ class _Parts:
 
         running = compose_running(settings, ports, batches, self.metrics, wake=self.sweeper.wake, part=part)
         expander = Expander(ExpansionMeans(store, store, ports.gateways, self.files, sending, store))
-        taker = SubmissionTaker(Submissions(self.acceptor, producers_of(settings.producers)))
-        requested = RequestedHandler(running.runner, expander, taker, ports.clock, settings.attempts.parts_max)
+        places = settings.attempts.parts_max
+        requested = RequestedHandler(running.runner, expander, self.submissions, ports.clock, places)
         chores = chores_of(settings, ports, self.outgoing, sending, batches, self.metrics, backlog=requested.backlog)
         self.sweeper.doing.update(chores.all())
         letters, counted = TopicLetters(ports.letters, settings.letters, ports.clock), ConsumerMetrics(ports.registry)
