@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import msgspec
@@ -54,18 +55,27 @@ class _Envelope(msgspec.Struct, forbid_unknown_fields=True):
 _MANY, _OPTIONS, _ENVELOPE = (msgspec.json.Decoder(kind) for kind in (_Many, _Options, _Envelope))
 
 
-def submission_of(raw: bytes) -> pb.SubmitJobRequest:
-    """The submission of a body. Raises PlatformError, always a 400, with the field at fault as `param`.
+@dataclass(frozen=True, slots=True)
+class JobBody:
+    """The submission of a body. `single`: the body is the request itself, so fields of it have no "requests[0]."."""
+
+    submission: pb.SubmitJobRequest
+    single: bool
+
+
+def body_of(raw: bytes) -> JobBody:
+    """What a body asks for. Raises PlatformError, always a 400, with the field at fault as `param`.
 
     Requests are passed on as they stand in the body: what is right in them is checked as if they were made directly.
     """
     top = _decoded(_OBJECT, raw, "")
     if "requests" in top:
         many = _decoded(_MANY, raw, "")
-        return _submission(many, (_request(each, place) for place, each in enumerate(many.requests)))
+        requests = (_request(each, place) for place, each in enumerate(many.requests))
+        return JobBody(_submission(many, requests), single=False)
     options = _decoded(_OPTIONS, bytes(top[OPTIONS]), OPTIONS) if OPTIONS in top else _Options()
     body = encode({name: value for name, value in top.items() if name != OPTIONS}) if OPTIONS in top else raw
-    return _submission(options, [_work("", body)])
+    return JobBody(_submission(options, [_work("", body)]), single=True)
 
 
 def _submission(options: _Options, requests: Iterable[pb.JobRequest]) -> pb.SubmitJobRequest:

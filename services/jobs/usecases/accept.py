@@ -36,6 +36,7 @@ from services.jobs.ports.store import Acceptance, Jobs
 
 INPUT_PURPOSE = "batch"
 _PASSING = frozenset({Reason.OVERLOADED, Reason.RATE_LIMITED, Reason.CONFLICT, Reason.CANCELLED})
+_EDGE = frozenset({Reason.WORKER_LOST, Reason.DRAINING, Reason.CANCELLED, Reason.DEADLINE_EXCEEDED})
 _log = get_logger("jobs.accept")
 
 
@@ -128,7 +129,7 @@ class Acceptor:
                 await self._means.acceptance.refuse(tenant, job, None)
                 raise _SpentError from problem
             if not is_refusal(problem):
-                raise
+                raise _unasked(problem) from problem
             error = JobError(problem.reason.value, problem.message) if keep_refusal else None
             failed = await self._means.acceptance.refuse(tenant, job, error)
             if kept:
@@ -210,6 +211,14 @@ def _is_large(asked: Asked) -> bool:
 def is_refusal(problem: PlatformError) -> bool:
     """Whether the gateway said no for good; of what passes, a repeat with the same key makes the best."""
     return problem.http_status < 500 and problem.reason not in _PASSING
+
+
+def _unasked(problem: PlatformError) -> PlatformError:
+    """What a failure on the way to a gateway means for who submits: it says nothing of this service's own process."""
+    if problem.reason not in _EDGE:
+        return problem
+    message = f"No gateway could set aside what the job may cost ({problem.reason}). Send it again."
+    return PlatformError(Reason.JOBS_UNAVAILABLE, message, retry_after_seconds=1.0, started=False)
 
 
 def _undone() -> PlatformError:

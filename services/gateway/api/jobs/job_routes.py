@@ -14,7 +14,7 @@ from services.gateway.api.jobs.asked import Asked, choice, integer
 from services.gateway.api.jobs.routes import Route
 from services.gateway.domain.idempotency import HEADER, KEY_CHARS_MAX
 from services.gateway.ports.jobs import JobService
-from services.gateway.wire.job_bodies import submission_of
+from services.gateway.wire.job_bodies import body_of
 from services.gateway.wire.job_documents import (
     STATUSES,
     job_document,
@@ -63,11 +63,11 @@ class JobDesk:
     async def submit(self, asked: Asked) -> None:
         """202 with the job, which is stored and paid for."""
         key = idempotency_key(asked)
-        submission = submission_of(await asked.body(self._limits.body_bytes_max))
+        body = body_of(await asked.body(self._limits.body_bytes_max))
         try:
-            accepted = await submitted(self._jobs, asked, submission, key, self._limits.submit_seconds)
+            accepted = await submitted(self._jobs, asked, body.submission, key, self._limits.submit_seconds)
         except PlatformError as problem:
-            if problem.param and len(submission.requests) == 1:
+            if problem.param and body.single:
                 problem.param = problem.param.removeprefix(_FIRST)
             raise
         headers = [(b"location", f"/v1/jobs/{accepted.job.id}".encode())]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 
 from headrace.gateway.v1 import work_pb2
 from headrace.jobs.v1 import jobs_pb2 as pb
@@ -41,7 +42,7 @@ class FakeGateways:
         if self.on_reserve is not None:
             await self.on_reserve(reservation)
         if self.fail is not None:
-            raise self.fail
+            raise replace(self.fail)
         if reservation in self.released:
             raise PlatformError(Reason.CONFLICT, "The reservation has been released.", started=False)
         self.held.setdefault(reservation, 100 * len(works))
@@ -66,12 +67,12 @@ class FakeOutgoing:
 
 
 class Rig:
-    def __init__(self, limits=None, times=None):
-        self.clock = FakeClock()
+    def __init__(self, limits=None, times=None, clock=None, file_settings=None):
+        self.clock = clock or FakeClock()
         self.store = MemoryJobs(self.clock)
         self.gateways, self.outgoing, self.blobs = FakeGateways(), FakeOutgoing(), MemoryBlobs()
         numbers = itertools.count(1)
-        self.files = FileStore(self.blobs, self.clock)
+        self.files = FileStore(self.blobs, self.clock, file_settings)
         means = AcceptMeans(self.store, self.store, self.gateways, self.outgoing, self.blobs, self.files)
         self.acceptor = Acceptor(means, limits, lambda size: next(numbers).to_bytes(size, "big"))
         self.reader = JobReader(self.store, self.blobs)

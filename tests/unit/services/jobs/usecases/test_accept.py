@@ -123,7 +123,8 @@ def test_what_passes_refuses_nothing_and_a_repeat_goes_on_with_the_same_job(prob
 
     async def main():
         rig.gateways.fail = problem
-        assert (await refused(rig, asked(), key="k", keep_refusal=keep_refusal)).reason is problem.reason
+        told = Reason.JOBS_UNAVAILABLE if problem is AWAY else problem.reason
+        assert (await refused(rig, asked(), key="k", keep_refusal=keep_refusal)).reason is told
         (left,) = await rig.store.list("acme", batches=False, after="", limit=10)
         assert left.state is JobState.ACCEPTING
         rig.gateways.fail = None
