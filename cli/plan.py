@@ -24,13 +24,13 @@ CLOSE_SECONDS = 8.0
 STORE_GRACE_SECONDS = 10.0
 # Here the engines take every core the store needs too: with the services' 50 ms, a busy moment looks like a dead store.
 STORE_TIMEOUT_MS = "250"
-KINDS: dict[str, Kind] = {"gateway": "gateway", "router": "router", "inference": "worker"}
+KINDS: dict[str, Kind] = {"gateway": "gateway", "router": "router", "jobs": "jobs", "inference": "worker"}
 
 
 def plan(config: Config) -> list[ProcessSpec]:
     """The processes of the platform in the order of the table. Writes the services' settings files below run/."""
     brokers = [_broker(config)] if config.embedded_broker else []
-    return [_store(config), *brokers, _router(config), _gateway(config), *_workers(config)]
+    return [_store(config), *brokers, _router(config), _gateway(config), _jobs(config), *_workers(config)]
 
 
 def valkey_url(config: Config) -> str:
@@ -87,6 +87,12 @@ def _gateway(config: Config) -> ProcessSpec:
         *("--router.transport", config.transports.router, "--inference.transport", config.transports.inference),
         *_store_flags(config),
         *(("--kafka.brokers", json.dumps([kafka_broker(config)])) if config.embedded_broker else ()),
+        *(
+            "--inside.port",
+            str(config.ports.inside),
+            "--jobs.addresses",
+            json.dumps([f"127.0.0.1:{config.ports.jobs}"]),
+        ),
         *("--prices", _prices(config)),
         # There is one gateway: after a restart it has nobody to wait for.
         *("--ledger.barrier_seconds", "0"),
@@ -95,6 +101,28 @@ def _gateway(config: Config) -> ProcessSpec:
     )
     probe = http_probe(f"http://127.0.0.1:{port}/healthz")
     return _service(config, "gateway", "gateway", flags, config.services.gateway, port, probe)
+
+
+def _jobs(config: Config) -> ProcessSpec:
+    """Kafka is the gateway's, and so is where files, large requests and large results are kept."""
+    port, given = config.ports.jobs, config.services
+    settings = merged(_shared_with_jobs(given.gateway), given.jobs)
+    kafka = settings.get("kafka")
+    own_brokers = isinstance(kafka, Mapping) and bool(kafka.get("brokers"))
+    flags = (
+        *("--rpc.port", str(port), "--edge.gateways", json.dumps([f"127.0.0.1:{config.ports.inside}"])),
+        *("--edge.routers", json.dumps([f"127.0.0.1:{config.ports.router}"]), "--valkey.url", valkey_url(config)),
+        *(() if own_brokers else ("--kafka.brokers", json.dumps([kafka_broker(config)]))),
+    )
+    # On a small machine every start delays the first answer, and jobs can wait for who answers.
+    return _service(config, "jobs", "jobs", flags, settings, port, rpc_probe(port), after="gateway")
+
+
+def _shared_with_jobs(gateway: Mapping[str, Any]) -> dict[str, Any]:
+    records = gateway.get("records")
+    directory = records.get("directory") if isinstance(records, Mapping) else None
+    shared: dict[str, Any] = {"blobs_directory": directory} if directory else {}
+    return shared | {name: gateway[name] for name in ("kafka", "files") if name in gateway}
 
 
 def _prices(config: Config) -> str:

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cli.config import Config, Price, Services, Transports, Worker
+from cli.config import Config, Ports, Price, Services, Transports, Worker
 from cli.plan import plan
 from libs.settings import parse
+from services.jobs.settings import JobsSettings
 from services.router.settings import RouterSettings
 
 
@@ -25,8 +26,10 @@ def flag(spec, name):
 
 def test_the_processes_in_the_order_of_the_table(planned):
     specs = planned()
-    assert list(specs) == ["valkey", "kafka", "router", "gateway", "inference-0", "inference-1"]
-    assert [spec.kind for spec in specs.values()] == ["store", "broker", "router", "gateway", "worker", "worker"]
+    assert list(specs) == ["valkey", "kafka", "router", "gateway", "jobs", "inference-0", "inference-1"]
+    assert [spec.kind for spec in specs.values()] == [
+        "store", "broker", "router", "gateway", "jobs", "worker", "worker",
+    ]  # fmt: skip
 
 
 def test_the_second_worker_loads_after_the_first(planned):
@@ -93,6 +96,41 @@ def test_brokers_of_ones_own_take_the_embedded_ones_place(planned):
     assert "kafka" not in specs
     assert "--kafka.brokers" not in specs["gateway"].argv
     assert yaml.safe_load(Path(flag(specs["gateway"], "--config")).read_text()) == own
+
+
+def test_gateway_and_jobs_know_each_other(planned):
+    specs = planned(ports=Ports(inside=8602, jobs=8604, router=8601))
+    gateway, jobs = specs["gateway"], specs["jobs"]
+    assert flag(gateway, "--inside.port") == "8602"
+    assert json.loads(flag(gateway, "--jobs.addresses")) == ["127.0.0.1:8604"] == [f"127.0.0.1:{jobs.port}"]
+    assert (flag(jobs, "--rpc.port"), json.loads(flag(jobs, "--edge.gateways"))) == ("8604", ["127.0.0.1:8602"])
+    assert json.loads(flag(jobs, "--edge.routers")) == ["127.0.0.1:8601"]
+    assert flag(jobs, "--valkey.url") == flag(gateway, "--valkey.url")
+    assert jobs.after == "gateway"
+
+
+def test_jobs_use_the_broker_that_runs_beside_them(planned):
+    jobs = planned()["jobs"]
+    assert json.loads(flag(jobs, "--kafka.brokers")) == ["127.0.0.1:8131"]
+    assert "--config" not in jobs.argv
+
+
+def test_jobs_use_the_gateways_kafka_under_what_they_are_told_themselves(planned):
+    own = {"kafka": {"brokers": ["kafka-1:9092"], "durable": True}, "records": {"directory": "/srv/blobs"}}
+    more = {"attempts": {"steps_max": 4}, "kafka": {"client_id": "jobs"}}
+    jobs = planned(services=Services(gateway=own, jobs=more))["jobs"]
+    assert "--kafka.brokers" not in jobs.argv
+    assert yaml.safe_load(Path(flag(jobs, "--config")).read_text()) == {
+        "attempts": {"steps_max": 4},
+        "blobs_directory": "/srv/blobs",
+        "kafka": {"brokers": ["kafka-1:9092"], "durable": True, "client_id": "jobs"},
+    }
+
+
+def test_jobs_take_what_they_are_given(planned):
+    jobs = planned(services=Services(jobs={"attempts": {"steps_max": 4}}))["jobs"]
+    found = parse(JobsSettings, jobs.argv[3:], {}).settings
+    assert (found.kafka.brokers, found.rpc.port, found.attempts.steps_max) == (("127.0.0.1:8131",), 8104, 4)
 
 
 def test_the_router_gets_the_tiers_that_workers_serve_at_their_prices(planned):
