@@ -73,7 +73,7 @@ class JobsMetrics:
         self._begun = registry.counter("headrace_jobs_attempts_total", "Attempts at parts, by verdict.", VerdictLabels)
         # What a paused or cut-off consumer would have done to work that is another's by then.
         self._late = registry.counter(
-            "headrace_jobs_late_writes_total", "Writes of fenced attempts that were refused.", KindLabels
+            "headrace_jobs_late_total", "Writes of fenced attempts that were refused.", KindLabels
         )
         self._steps = registry.counter("headrace_jobs_steps_total", "Requests of jobs, by outcome.", OutcomeLabels)
         self._held = registry.histogram(
