@@ -31,7 +31,7 @@ _BY_STATUS = {status: number for number, status in STATUSES.items()}
 _REPLAYED = (b"idempotent-replayed", b"true")
 _LINES = (b"content-type", b"application/x-ndjson")
 # What a single request's fields are called in errors of the jobs service.
-_FIRST = "requests[0]."
+_FIRST = "requests[0]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class JobDesk:
             accepted = await submitted(self._jobs, asked, body.submission, key, self._limits.submit_seconds)
         except PlatformError as problem:
             if problem.param and body.single:
-                problem.param = problem.param.removeprefix(_FIRST)
+                problem.param = problem.param.removeprefix(_FIRST).removeprefix(".") or None
             raise
         headers = [(b"location", f"/v1/jobs/{accepted.job.id}".encode())]
         if accepted.replayed and key:

@@ -4,9 +4,6 @@ import asyncio
 import json
 from contextlib import asynccontextmanager
 
-import pytest
-
-from libs.errors import PlatformError, Reason
 from services.gateway.settings import GatewaySettings
 from services.jobs.usecases.watch import WatchTimes
 from tests.unit.services.gateway.api.jobs.bench import with_bench
@@ -179,35 +176,3 @@ def test_a_head_request_gets_the_head_alone():
         assert response.status_code == 200
 
     with_bench(use)
-
-
-@pytest.mark.parametrize("reason", [Reason.JOBS_UNAVAILABLE, Reason.NOT_FOUND])
-def test_a_service_that_is_away_is_waited_for_and_a_refusal_is_not(reason):
-    from libs.testing.clock import FakeClock
-    from libs.testing.loop import run
-    from services.gateway.usecases.job_news import job_news
-    from tests.unit.services.gateway.api.jobs.bench import CALLERS
-
-    class Failing:
-        def __init__(self):
-            self.calls = 0
-
-        async def stream(self, name, request, principal, *, timeout):
-            from headrace.jobs.v1 import jobs_pb2 as pb
-
-            self.calls += 1
-            if self.calls == 1:
-                yield pb.WatchJobResponse(job=pb.Job(version=1))
-            raise PlatformError(reason, "x")
-
-    async def main():
-        jobs, heard = Failing(), []
-        with pytest.raises(PlatformError) as raised:
-            async for job in job_news(jobs, CALLERS["ann"], "job_1", FakeClock()):
-                heard.append(job)
-        assert raised.value.reason is reason
-        signs = len(heard) - 1
-        assert signs == 0 if reason is Reason.NOT_FOUND else 55 < signs < 65
-        assert all(each is None for each in heard[1:])
-
-    run(main())
