@@ -18,6 +18,7 @@ from libs.kafka.errors import (
     RecordRefusedError,
     TopicUnknownError,
 )
+from libs.kafka.header_names import read_any_names
 from libs.kafka.settings import KafkaSettings
 from libs.settings import SettingsError, read_secret_file
 
@@ -47,6 +48,7 @@ def client_config(settings: KafkaSettings) -> dict[str, Any]:
     # The client warns of each failed reconnect, and names keys and values at debug level. Whoever uses it says what is
     # wrong once, when it becomes so.
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
+    read_any_names()
     config: dict[str, Any] = {
         "bootstrap_servers": list(settings.brokers),
         "client_id": settings.client_id,
