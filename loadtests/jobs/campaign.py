@@ -43,7 +43,7 @@ GATEWAY = (
 )
 JOBS = (
     *("--attempts.lease_seconds", "6", "--kafka.durable", "true"),
-    *("--retries.backoff_seconds", "[0.5, 2, 5]"),
+    *("--letters.retry_seconds", "[0.5, 2, 5]"),
 )
 DRAIN_SECONDS = 600.0
 SAY_SECONDS = 10.0

@@ -74,8 +74,8 @@ class Submitters:
 
     async def learn(self) -> None:
         """What each prompt is answered with, asked live before anything is broken."""
-        for number in range(PROMPTS):
-            answer = await whole(self._ports[0], chat(number), self._headers)
+        calls = (whole(self._ports[0], chat(number), self._headers) for number in range(PROMPTS))
+        for number, answer in enumerate(await asyncio.gather(*calls)):
             if answer.status != 200:
                 raise RuntimeError(f"a live call was answered with {answer.status}: {answer.body[:500]!r}")
             self.log.expected[number] = text_of(json.loads(answer.body))
