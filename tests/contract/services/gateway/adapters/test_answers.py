@@ -318,3 +318,49 @@ def test_a_dead_store_says_so(make):
             assert (caught.value.reason, caught.value.started) == (Reason.STORE_UNAVAILABLE, False)
 
     run_real(scenario())
+
+
+@both
+def test_an_abandoned_answer_is_nobodys(make):
+    async def scenario():
+        async with make() as store:
+            await store.answers.claim(CALL, claim())
+            await logged(store.answers, b"x")
+            for _ in range(2):
+                await store.answers.abandon(SLOT)
+            assert await store.answers.append(SLOT, "one", 1, 1, b"y") is Kept.ABANDONED
+            assert await store.answers.finish(SLOT, "one", State.DONE) is Kept.LOST
+            page = await store.answers.read(SLOT, 0, 1)
+            assert (page.state, page.run_id, list(page.entries)) == (State.ABANDONED, "r1", [])
+            await store.answers.release(SLOT, "one")
+            assert await store.answers.claim(CALL, claim("two")) == Claimed(Verdict.ABANDONED)
+
+    run_real(scenario())
+
+
+@both
+def test_what_was_abandoned_before_it_began_never_begins(make):
+    async def scenario():
+        async with make() as store:
+            await store.answers.abandon(SLOT)
+            assert await store.answers.claim(CALL, claim()) == Claimed(Verdict.ABANDONED)
+            assert (await store.answers.read(SLOT, 0, 1)).state is State.ABANDONED
+            await store.forget()
+            assert (await store.answers.claim(CALL, claim())).verdict is Verdict.OWN
+
+    run_real(scenario())
+
+
+@both
+@pytest.mark.parametrize("state", [State.DONE, State.BROKEN])
+def test_an_answer_that_is_whole_cannot_be_abandoned(make, state):
+    async def scenario():
+        async with make() as store:
+            await store.answers.claim(CALL, claim())
+            await logged(store.answers, b"x")
+            await store.answers.finish(SLOT, "one", state)
+            await store.answers.abandon(SLOT)
+            found = (await store.answers.claim(CALL, claim("two"))).verdict
+            assert found is (Verdict.DONE if state is State.DONE else Verdict.ABANDONED)
+
+    run_real(scenario())

@@ -27,7 +27,7 @@ MISTAKES = {
     "a window forgets its holds": ("    if window.h > 0 then\n      aside", "    if false then\n      aside"),
     "tokens are not counted": ("      fill(scope, 'tpm', tokens, now)\n", ""),
     "tokens that have drained are taken back": ("math.min(math.min(tokens, rec.gn) * MINUTE, left)", "tokens * MINUTE"),
-    "what was drawn is not taken": ("reservation.l = drawn.reservation.l - amount", "reservation.l = drawn.reservation.l"),
+    "what was drawn is not taken": (".l = drawn.reservation.l - amount", ".l = drawn.reservation.l"),
 }
 
 

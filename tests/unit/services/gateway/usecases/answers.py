@@ -46,6 +46,8 @@ class MemoryAnswers:
         kept = self._kept.get(keyed.slot)
         if kept is None:
             return self._own(keyed, claim, now, 1)
+        if kept.state is State.ABANDONED:
+            return Claimed(Verdict.ABANDONED)
         if kept.fingerprint != keyed.fingerprint:
             return Claimed(Verdict.MISMATCH)
         if kept.state is State.BROKEN and not kept.large:
@@ -83,7 +85,8 @@ class MemoryAnswers:
         now = self._enter("append")
         kept = self._held(slot, owner)
         if kept is None:
-            return Kept.LOST
+            known = self._kept.get(slot)
+            return Kept.ABANDONED if known is not None and known.state is State.ABANDONED else Kept.LOST
         kept.lease_until = now + self._limits.lease_seconds
         if kept.large:
             return Kept.LARGE
@@ -109,6 +112,13 @@ class MemoryAnswers:
         self._enter("release")
         if self._held(slot, owner) is not None:
             del self._kept[slot]
+
+    async def abandon(self, slot):
+        now = self._enter("abandon")
+        kept = self._kept.setdefault(slot, _Answer("", "", "", "", 0, now, now, 0))
+        if kept.state is not State.DONE:
+            kept.state, kept.owner, kept.log = State.ABANDONED, "", []
+            kept.forgotten_at = now + self._limits.keep_seconds
 
     async def read(self, slot, after, generation):
         now = self._enter("read")

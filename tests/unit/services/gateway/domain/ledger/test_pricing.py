@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.gateway.domain.accounts.records import Price
-from services.gateway.domain.ledger.pricing import more, most, used
+from services.gateway.domain.ledger.pricing import MILLION, more, most, shared, used
 from services.gateway.domain.ledger.types import UsageMeta
 
 tokens = st.integers(0, 2_000_000)
@@ -27,3 +27,15 @@ def test_what_is_held_covers_whatever_comes_of_it(input_price, cached, output, p
     price = Price(model="m", input_nanodollars=input_price, cached_nanodollars=cached, output_nanodollars=output)
     held = most(price, prompt, answer) + more(meta(price), extension)
     assert used(meta(price), prompt, prompt * share // 100, answer + extension).cost <= held
+
+
+@given(prices, prices, prices, tokens, tokens, st.integers(1, MILLION))
+def test_a_share_of_a_price_costs_that_share_and_nothing_is_free(cheap, cached, output, prompt, answer, ppm):
+    whole = Price(model="m", input_nanodollars=cheap, cached_nanodollars=cached, output_nanodollars=output)
+    part = shared(whole, ppm)
+    full, share = most(whole, prompt, answer), most(part, prompt, answer)
+    assert full * ppm <= share * MILLION
+    # Each price is rounded up by less than one, and the sum by less than one.
+    assert share <= full * ppm / MILLION + (prompt + answer) / MILLION + 1
+    assert (share > 0) == (full > 0)
+    assert shared(whole, MILLION) is whole

@@ -1,7 +1,7 @@
 import pytest
 
 from libs.errors import Reason
-from services.gateway.domain.ledger.told import duration, refused, span, standing_headers
+from services.gateway.domain.ledger.told import duration, not_reserved, refused, span, standing_headers
 from services.gateway.domain.ledger.types import Rate, Refusal, Standing
 
 
@@ -97,3 +97,15 @@ def test_who_is_blocked_is_told_so_as_a_key_that_is_not_valid():
 def test_too_many_at_once_may_be_tried_again():
     error = refused(Refusal("parallel", "k:key_1", 2, -1), Standing())
     assert (error.reason, error.retry_after_seconds) == (Reason.RATE_LIMITED, 1.0)
+
+
+def test_what_cannot_be_set_aside_says_how_much_which_limit_and_what_to_do():
+    capped = not_reserved(Refusal("reserved", "t", 5_000_000_000, -1), 7_000_000_000)
+    assert (capped.reason, capped.started) == (Reason.BUDGET_EXCEEDED, False)
+    assert "up to 7 USD" in capped.message
+    assert "reservations of the tenant may hold 5 USD in all" in capped.message
+    spent = not_reserved(Refusal("budget", "u:ada", 5_000_000_000, -1, "30d"), 7_000_000_000)
+    assert "the budget of the user (5 USD, 30d) has less left" in spent.message
+    assert "Lower max_tokens" in spent.message
+    closed = not_reserved(Refusal("off", "k:key_1", "expired", -1), 1)
+    assert closed.reason is Reason.INVALID_API_KEY
