@@ -26,6 +26,9 @@ class LetterSettings(SettingsGroup):
     dead_letters_max: int = Field(default=100, ge=0)
     # Short forgets quickly and lets a slow drain go on; long stops for letters that have nothing to do with each other.
     dead_letters_window_seconds: float = Field(default=60.0, gt=0)
+    # For topics of dead letters and parked messages that are created here; then nobody has to look at them sooner. They
+    # hold what the messages hold, so rules for how long that may be kept bound this.
+    keep_days: float = Field(default=90.0, gt=0, le=3_650)
 
     @property
     def steps(self) -> int:

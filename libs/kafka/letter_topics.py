@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from libs.kafka.letter_settings import LetterSettings
 from libs.kafka.ports import TopicSpec
 
 DEAD, PARKED = ".dead", ".parked"
@@ -36,14 +37,13 @@ def retry_topics(topic: str, steps: int) -> tuple[str, ...]:
     return tuple(retry_topic(topic, step) for step in range(1, steps + 1))
 
 
-def topics_beside(topics: Sequence[TopicSpec], steps: int) -> tuple[TopicSpec, ...]:
+def topics_beside(topics: Sequence[TopicSpec], settings: LetterSettings) -> tuple[TopicSpec, ...]:
     """What has to be there beside the topics. One partition takes the dead and the parked: few, and easily named."""
-    return tuple(
-        TopicSpec(name, partitions, topic.replication)
-        for topic in topics
-        for names, partitions in (
-            (retry_topics(topic.name, steps), topic.partitions),
-            ((dead_topic(topic.name), parked_topic(topic.name)), 1),
-        )
-        for name in names
-    )
+    kept_ms = round(settings.keep_days * 86_400_000)
+    return tuple(beside for topic in topics for beside in _beside(topic, settings.steps, kept_ms))
+
+
+def _beside(topic: TopicSpec, steps: int, kept_ms: int) -> list[TopicSpec]:
+    retries = [TopicSpec(name, topic.partitions, topic.replication) for name in retry_topics(topic.name, steps)]
+    aside = (dead_topic(topic.name), parked_topic(topic.name))
+    return [*retries, *(TopicSpec(name, 1, topic.replication, kept_ms) for name in aside)]

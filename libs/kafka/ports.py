@@ -34,11 +34,13 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class TopicSpec:
-    """A topic that is created when it is missing. `replication` -1 takes the broker's default."""
+    """A topic that is created when it is missing. `replication` -1 and `retention_ms` 0 take the broker's default."""
 
     name: str
     partitions: int
     replication: int = -1
+    # How long it keeps a record. A topic that is there keeps what it is set to.
+    retention_ms: int = 0
 
 
 class Producer(Protocol):

@@ -24,9 +24,8 @@ def prepare_topics(settings: KafkaSettings, topics: Sequence[TopicSpec]) -> froz
         missing = [topic for topic in topics if topic.name not in present]
         if settings.create_topics:
             for topic in missing:
-                options = {"num_partitions": topic.partitions, "replication_factor": topic.replication}
                 with suppress(TopicAlreadyExistsError):  # another process was faster
-                    admin.create_topics({topic.name: options}, timeout_ms=settings.connect_timeout_ms)
+                    admin.create_topics({topic.name: _options(topic)}, timeout_ms=settings.connect_timeout_ms)
                 present.add(topic.name)
     return frozenset(present)
 
@@ -38,3 +37,8 @@ def brokers_known(settings: KafkaSettings) -> int:
             return len(admin.describe_cluster()["brokers"])
     except theirs.KafkaError:
         return 0
+
+
+def _options(topic: TopicSpec) -> dict[str, object]:
+    kept = {"configs": {"retention.ms": str(topic.retention_ms)}} if topic.retention_ms else {}
+    return {"num_partitions": topic.partitions, "replication_factor": topic.replication, **kept}

@@ -73,7 +73,7 @@ async def open_ports(settings: JobsSettings, stack: AsyncExitStack, app: App) ->
     stack.push_async_callback(valkey.close)
     await valkey.ready()
     topics = topics_of(settings)
-    beside = topics_beside(topics, settings.letters.steps)
+    beside = topics_beside(topics, settings.letters)
     producer = IdempotentProducer(settings.kafka, topics)
     letters = IdempotentProducer(for_letters(settings.kafka), (*topics, *beside))
     gateways = RpcGateways(

@@ -7,11 +7,13 @@ import hashlib
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from uuid import uuid4
 
+import pytest
 from headrace.events.v1.jobs_pb2 import JobRequested
+from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 
 from libs.clock import SystemClock
 from libs.kafka import Record, TopicSpec
@@ -28,6 +30,7 @@ from libs.kafka.retry_pump import RetryPump
 from libs.kafka.settings import ConsumerSettings
 from libs.telemetry.metrics import Registry
 from libs.testing.loop import run_real
+from tools.kafka_node import KafkaNode
 
 from .conftest import World
 
@@ -78,7 +81,7 @@ class Line:
     async def consumed_by(self, handler: Parts) -> AsyncIterator[None]:
         near = {"session_timeout_ms": 6_000, "commit_seconds": 0.0}
         consumer_settings, metrics = ConsumerSettings.model_validate(near), ConsumerMetrics(Registry())
-        beside = [spec for spec in topics_beside([self.topic], SETTINGS.steps) if "retry" in spec.name]
+        beside = [spec for spec in topics_beside([self.topic], SETTINGS) if "retry" in spec.name]
         source = self.world.source(consumer_settings, "parts", self.topic)
         retries = self.world.source(consumer_settings, "parts-retries", *beside)
         consumer = Consumer(source, handler, self.letters, CLOCK, consumer_settings, metrics)
@@ -105,7 +108,7 @@ class Line:
 @asynccontextmanager
 async def line(world: World) -> AsyncIterator[Line]:
     topic = TopicSpec(f"test-{uuid4().hex[:12]}", partitions=3)
-    topics = (topic, *topics_beside([topic], SETTINGS.steps))
+    topics = (topic, *topics_beside([topic], SETTINGS))
     kafka = for_letters(world.settings())
     producer = world.producer(*topics, record_bytes_max=kafka.record_bytes_max, send_timeout_ms=20_000)
     try:
@@ -228,3 +231,16 @@ async def _dead_and_parked_messages_come_back_by_command(world: World) -> None:
         assert again.replayed_from == f"{dead}/0/0"
         assert again.origin is not None
         assert again.origin[0] == topic.name
+
+
+@pytest.mark.kafka
+def test_topics_of_letters_keep_them_for_as_long_as_is_said(apache: KafkaNode) -> None:
+    async def main() -> str:
+        async with line(World("apache", process=apache.broker)) as made:
+            await made.producer.send([event(made.topic, 0)])
+            return dead_topic(made.topic.name)
+
+    dead = run_real(main())
+    with closing(KafkaAdminClient(bootstrap_servers=list(apache.broker.settings().brokers))) as admin:
+        told = admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, dead)])
+    assert told["topic"][dead]["retention.ms"]["value"] == str(round(SETTINGS.keep_days * 86_400_000))

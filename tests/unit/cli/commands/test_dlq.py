@@ -44,7 +44,7 @@ class Platform:
 
     def producer(self):
         kafka = for_letters(KafkaSettings(record_bytes_max=100_000))
-        return MemoryProducer(self.broker, (*TOPICS, *topics_beside(TOPICS, 3)), kafka)
+        return MemoryProducer(self.broker, (*TOPICS, *topics_beside(TOPICS, LetterSettings())), kafka)
 
     def die(self, *offsets, cause="no such model", topic=REQUESTED, value=None, attempt=4):
         asyncio.run(self._die(offsets, cause, topic, value, attempt))

@@ -22,7 +22,7 @@ class World:
 
     def __init__(self) -> None:
         self.broker, self.clock, self.settings = MemoryBroker(), FakeClock(), LetterSettings()
-        topics = (*TOPICS, *topics_beside(TOPICS, self.settings.steps))
+        topics = (*TOPICS, *topics_beside(TOPICS, self.settings))
         self.producer = MemoryProducer(self.broker, topics, for_letters(KafkaSettings(record_bytes_max=10_000)))
         self.letters = TopicLetters(self.producer, self.settings, self.clock)
         self.reader = MemoryReader(self.broker)

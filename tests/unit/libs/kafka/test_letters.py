@@ -30,7 +30,7 @@ class World:
         self.broker, self.clock = MemoryBroker(), FakeClock()
         self.settings = LetterSettings.model_validate(settings)
         kafka = for_letters(KafkaSettings(record_bytes_max=record_bytes_max))
-        topics = (*TOPICS, *topics_beside(TOPICS, self.settings.steps))
+        topics = (*TOPICS, *topics_beside(TOPICS, self.settings))
         self.letters = TopicLetters(MemoryProducer(self.broker, topics, kafka), self.settings, self.clock)
 
     def only(self, topic: str) -> Record:

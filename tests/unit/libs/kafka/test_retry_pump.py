@@ -62,7 +62,7 @@ class World:
     def __init__(self, **settings: object) -> None:
         self.broker, self.clock, self.source = MemoryBroker(), FakeClock(), Scripted()
         self.settings = LetterSettings.model_validate({"retry_seconds": (30, 300), **settings})
-        topics = (*TOPICS, *topics_beside(TOPICS, self.settings.steps))
+        topics = (*TOPICS, *topics_beside(TOPICS, self.settings))
         self.producer = MemoryProducer(self.broker, topics, for_letters(KafkaSettings(record_bytes_max=1_000)))
         self.letters = TopicLetters(self.producer, self.settings, self.clock)
         self.registry = Registry()
