@@ -42,7 +42,7 @@ GATEWAY = (
     *("--queue.wait_seconds_max", "5"),
 )
 JOBS = (
-    *("--attempts.lease_seconds", "6", "--kafka.durable", "true"),
+    *("--attempts.lease_seconds", "6", "--agenda.lease_seconds", "3", "--kafka.durable", "true"),
     *("--letters.retry_seconds", "[0.5, 2, 5]"),
 )
 DRAIN_SECONDS = 600.0
