@@ -160,6 +160,8 @@ class MemorySource:
         self._given: Sequence[Claim] = ()
         self._closed = False
         self.create_topics = True
+        # True: it stands still, as a process that was stopped.
+        self.held = False
 
     async def poll(self) -> Polled:
         """See Source."""
@@ -172,7 +174,7 @@ class MemorySource:
         while True:
             await asyncio.sleep(0)
             self._broker.check()
-            if (polled := self._news() or self._fetch()) is not None:
+            if not self.held and (polled := self._news() or self._fetch()) is not None:
                 return polled
             await self._broker.changed()
 

@@ -30,8 +30,9 @@ from libs.kafka.topics import prepare_topics
 
 # How long the thread may be in a poll before it looks for requests.
 POLL_MS = 50
-# A poll that only keeps the membership. At 0 the client would not get on with a rebalance.
-STILL_POLL_MS = 5
+# A poll that only keeps the membership.
+STILL_POLL_MS = 1
+JOIN_POLL_MS = 1_000
 # A coordinator that moves is unknown for moments.
 UNKNOWN_SECONDS = 1.0
 HEARTBEAT_MS_MAX = 3_000
@@ -126,13 +127,36 @@ class KafkaMember:
                 self._serve(self._handover.request(POLL_MS / 1000))
                 continue
             # With every partition paused no messages come, and only requests are worth waiting for.
+            self._free_parked()
             still = bool(paused := client.paused()) and client.assignment() == paused
-            polled = client.poll(timeout_ms=STILL_POLL_MS if still else POLL_MS)
+            polled = client.poll(timeout_ms=self._poll_ms(still=still))
             if polled:
                 self._handover.tell(self._fetched(polled))
             elif still:
                 self._serve(self._handover.request(POLL_MS / 1000))
             self._watch()
+
+    def _poll_ms(self, *, still: bool) -> int:
+        """Long enough for a rebalance to end within the poll.
+
+        The client drops the result of a join that ends between two polls and joins again; where the join was for new
+        partitions, it forgets even that, and would stand still for ever without a heartbeat.
+        """
+        coordinator = self._client._coordinator
+        if coordinator._join_task is not None:
+            coordinator.request_rejoin()
+        if coordinator.need_rejoin():
+            return JOIN_POLL_MS
+        return STILL_POLL_MS if still else POLL_MS
+
+    def _free_parked(self) -> None:
+        """What was fetched of a partition when it was paused is parked, and comes back only into an empty slot.
+
+        The client leaves a used-up batch in that slot, so that a resumed partition would stand still for ever.
+        """
+        fetcher = self._client._fetcher
+        if not fetcher._next_partition_records:
+            fetcher._next_partition_records = None
 
     def _fetched(self, polled: dict[TopicPartition, list[Any]]) -> Polled:
         client, claims = self._client, self._claims
@@ -191,11 +215,10 @@ class KafkaMember:
         if not good or self._client is None:
             request.answered(over)
             return
-        try:
-            future = self._client.commit_async({at: OffsetAndMetadata(offset, "", -1) for at, offset in good.items()})
-        except theirs.KafkaError as error:
-            self._not_committed(request, error)
-            return
+        # Not `commit_async`: while the coordinator is unknown its future tells of the search for it, not of the commit.
+        coordinator = self._client._coordinator
+        offsets = {at: OffsetAndMetadata(offset, "", -1) for at, offset in good.items()}
+        future = coordinator._manager.call_soon(coordinator._send_offset_commit_request, offsets)
         future.add_callback(lambda _: request.answered(over))
         future.add_errback(partial(self._not_committed, request))
 

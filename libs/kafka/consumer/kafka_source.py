@@ -29,6 +29,7 @@ class KafkaSource:
     ) -> None:
         self._settings, self._consumer, self._group, self._topics = settings, consumer, group, tuple(topics)
         self._handover: Handover | None = None
+        self._member: KafkaMember | None = None
         self._closed = False
 
     async def poll(self) -> Polled:
@@ -61,6 +62,6 @@ class KafkaSource:
     def _started(self) -> Handover:
         if self._handover is None:
             self._handover = Handover(asyncio.get_running_loop())
-            member = KafkaMember(self._settings, self._consumer, self._group, self._topics, self._handover)
-            threading.Thread(target=member.run, name="kafka-consumer", daemon=True).start()
+            self._member = KafkaMember(self._settings, self._consumer, self._group, self._topics, self._handover)
+            threading.Thread(target=self._member.run, name="kafka-consumer", daemon=True).start()
         return self._handover

@@ -16,6 +16,11 @@ class Outage:
         self._what, self._names = what, names
         self._failures = 0
 
+    @property
+    def on(self) -> bool:
+        """Whether it is away."""
+        return self._failures > 0
+
     def failed(self, error: Exception) -> None:
         """It failed."""
         if not self._failures:

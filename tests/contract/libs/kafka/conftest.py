@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from uuid import uuid4
@@ -9,10 +10,13 @@ from uuid import uuid4
 import pytest
 
 from libs.kafka import KafkaSettings, Producer, Reader, TopicSpec
+from libs.kafka.consumer import Source
+from libs.kafka.consumer.kafka_source import KafkaSource
 from libs.kafka.producer import IdempotentProducer
 from libs.kafka.reader import TopicReader
+from libs.kafka.settings import ConsumerSettings
 from libs.testing.brokers import BrokerProcess, embedded_broker
-from libs.testing.kafka import MemoryBroker, MemoryProducer, MemoryReader
+from libs.testing.kafka import MemoryBroker, MemoryProducer, MemoryReader, MemorySource
 from tools.kafka_node import KafkaNode, fetched
 
 
@@ -39,6 +43,32 @@ class World:
 
     def reader(self) -> Reader:
         return MemoryReader(self.memory) if self.memory else TopicReader(self.settings())
+
+    def source(self, consumer: ConsumerSettings, group: str, *topics: TopicSpec, **changes: object) -> Source:
+        settings = self.settings(**changes)
+        if self.memory:
+            source = MemorySource(self.memory, consumer, group, topics)
+            source.create_topics = settings.create_topics
+            return source
+        return KafkaSource(settings, consumer, group, topics)
+
+    def hold(self, source: Source, seconds: float) -> None:
+        """Stops all of a source's threads for so long, heartbeats included, as SIGSTOP does with its process.
+
+        The twin's stands still until `go_on`, and is dead to its group at once.
+        """
+        if isinstance(source, MemorySource):
+            source.held = True
+            source.expire()
+        elif isinstance(source, KafkaSource):
+            member = source._member
+            assert member is not None
+            member._client._net.call_soon_threadsafe(lambda: time.sleep(seconds))
+
+    def go_on(self, source: Source) -> None:
+        if self.memory and isinstance(source, MemorySource):
+            source.held = False
+            self.memory.touch()
 
     def kill(self) -> None:
         if self.process:
@@ -69,7 +99,7 @@ class World:
 def apache() -> Iterator[KafkaNode]:
     if not fetched():
         pytest.skip("Apache Kafka is not here: make test-kafka fetches it")
-    with KafkaNode() as node:
+    with KafkaNode(message_bytes_max=12 * 2**20) as node:
         yield node
 
 

@@ -74,6 +74,7 @@ class Line:
 
     world: World
     topic: TopicSpec
+    settings: LetterSettings
     producer: Producer
     letters: TopicLetters
 
@@ -81,11 +82,11 @@ class Line:
     async def consumed_by(self, handler: Parts) -> AsyncIterator[None]:
         near = {"session_timeout_ms": 6_000, "commit_seconds": 0.0}
         consumer_settings, metrics = ConsumerSettings.model_validate(near), ConsumerMetrics(Registry())
-        beside = [spec for spec in topics_beside([self.topic], SETTINGS) if "retry" in spec.name]
+        beside = [spec for spec in topics_beside([self.topic], self.settings) if "retry" in spec.name]
         source = self.world.source(consumer_settings, "parts", self.topic)
         retries = self.world.source(consumer_settings, "parts-retries", *beside)
         consumer = Consumer(source, handler, self.letters, CLOCK, consumer_settings, metrics)
-        pump = RetryPump(retries, self.producer, self.letters, CLOCK, SETTINGS, metrics)
+        pump = RetryPump(retries, self.producer, self.letters, CLOCK, self.settings, metrics)
         tasks = [asyncio.create_task(consumer.run()), asyncio.create_task(pump.run())]
         try:
             yield
@@ -106,13 +107,13 @@ class Line:
 
 
 @asynccontextmanager
-async def line(world: World) -> AsyncIterator[Line]:
+async def line(world: World, settings: LetterSettings = SETTINGS) -> AsyncIterator[Line]:
     topic = TopicSpec(f"test-{uuid4().hex[:12]}", partitions=3)
-    topics = (topic, *topics_beside([topic], SETTINGS))
+    topics = (topic, *topics_beside([topic], settings))
     kafka = for_letters(world.settings())
     producer = world.producer(*topics, record_bytes_max=kafka.record_bytes_max, send_timeout_ms=20_000)
     try:
-        yield Line(world, topic, producer, TopicLetters(producer, SETTINGS, CLOCK))
+        yield Line(world, topic, settings, producer, TopicLetters(producer, settings, CLOCK))
     finally:
         await producer.close()
 
@@ -202,6 +203,27 @@ async def _what_passes_is_done_later_and_what_does_not_is_dead(world: World) -> 
         assert letter.origin[0] == made.topic.name
         for retry in retry_topics(made.topic.name, SETTINGS.steps):
             assert consumed_topic(retry) == made.topic.name
+
+
+def test_what_waits_outlives_its_pump(world: World) -> None:
+    run_real(_what_waits_outlives_its_pump(world))
+
+
+async def _what_waits_outlives_its_pump(world: World) -> None:
+    async with line(world, LetterSettings(retry_seconds=(3.0,))) as made:
+        await made.producer.send([event(made.topic, part) for part in range(8)])
+        handler = Parts(fails=dict.fromkeys(range(8), 1))
+        retries = retry_topics(made.topic.name, 1)[0]
+        async with made.consumed_by(handler):
+            end = time.monotonic() + HANG_SECONDS
+            while len((await made.box(retries)).letters) < len(handler.fails):
+                assert time.monotonic() < end, "all wait in the retry topic"
+                await asyncio.sleep(0.02)
+        assert not handler.effects
+        # Two members share the partitions of what waits.
+        async with made.consumed_by(handler), made.consumed_by(handler):
+            await until(lambda: len(handler.effects) == len(handler.fails), "what waited is done")
+        assert set(handler.attempts.values()) == {2}
 
 
 def test_dead_and_parked_messages_come_back_by_command(world: World) -> None:
