@@ -210,7 +210,7 @@ def test_what_waits_outlives_its_pump(world: World) -> None:
 
 
 async def _what_waits_outlives_its_pump(world: World) -> None:
-    async with line(world, LetterSettings(retry_seconds=(3.0,))) as made:
+    async with line(world, LetterSettings(retry_seconds=(5.0,))) as made:
         await made.producer.send([event(made.topic, part) for part in range(8)])
         handler = Parts(fails=dict.fromkeys(range(8), 1))
         retries = retry_topics(made.topic.name, 1)[0]
