@@ -176,7 +176,7 @@ def main() -> int:
         made = layout(args.base_port, kafka.brokers)
         made.jobs = 1
         # Bad messages are a quarter of all here; what the limit is there for is another test.
-        made.jobs_args = [*made.jobs_args, "--dead_letters.max", "100000"]
+        made.jobs_args = [*made.jobs_args, "--letters.dead_letters_max", "100000"]
         with Stack(made) as stack:
             result = asyncio.run(run(stack, kafka, args))
     emit("jobs_poison", result, args.out)
