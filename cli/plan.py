@@ -24,6 +24,8 @@ CLOSE_SECONDS = 8.0
 STORE_GRACE_SECONDS = 10.0
 # Here the engines take every core the store needs too: with the services' 50 ms, a busy moment looks like a dead store.
 STORE_TIMEOUT_MS = "250"
+# There is one consumer here: while a dead one counts as a member of its group, nobody has its messages.
+JOBS_ALONE = {"consumer": {"session_timeout_ms": 6_000}}
 KINDS: dict[str, Kind] = {"gateway": "gateway", "router": "router", "jobs": "jobs", "inference": "worker"}
 
 
@@ -109,6 +111,7 @@ def _jobs(config: Config) -> ProcessSpec:
     settings = merged(_shared_with_jobs(given.gateway), given.jobs)
     kafka = settings.get("kafka")
     own_brokers = isinstance(kafka, Mapping) and bool(kafka.get("brokers"))
+    settings = settings if own_brokers else merged(JOBS_ALONE, settings)
     flags = (
         *("--rpc.port", str(port), "--edge.gateways", json.dumps([f"127.0.0.1:{config.ports.inside}"])),
         *("--edge.routers", json.dumps([f"127.0.0.1:{config.ports.router}"]), "--valkey.url", valkey_url(config)),

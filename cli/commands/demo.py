@@ -39,7 +39,7 @@ def demo(
     logs: Logs = None,
     as_json: AsJson = False,
 ) -> None:
-    """Start all, run an agent session over REST and gRPC, kill a worker in mid-stream, overrun a budget, stop all.
+    """Start all, run agent sessions, kill a worker in mid-stream and a job's consumer, overrun a budget, stop all.
 
     Exit status 0 only if every expectation held.
     """

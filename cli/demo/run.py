@@ -17,6 +17,7 @@ from cli.client.rest import RestClient
 from cli.config import Config
 from cli.demo.books import check_books, say_costs
 from cli.demo.checks import Checks
+from cli.demo.jobs import LongWork, check_long_work, long_work
 from cli.demo.lost_worker import check_lost_worker, kill_in_mid_stream
 from cli.demo.overrun import Overrun, check_cut_stream, check_overrun, cut_stream, overrun
 from cli.demo.session import MODEL, agent_session, check_session
@@ -46,6 +47,7 @@ class Demo:
     sessions: dict[str, list[Answer]] = field(default_factory=dict)
     overrun: Overrun = field(default_factory=Overrun)
     routed: list[Routed] = field(default_factory=list)
+    long_work: LongWork = field(default_factory=LongWork)
     checks: Checks = field(init=False)
 
     def __post_init__(self) -> None:
@@ -59,6 +61,7 @@ class Demo:
             "first_token_target_seconds": FIRST_TOKEN_TARGET_SECONDS,
             "sessions": {name: [asdict(step) for step in steps] for name, steps in self.sessions.items()},
             "overrun": self.overrun.document(),
+            "job": self.long_work.document(),
             "auto": {routed.name: routed.document() for routed in self.routed},
             "checks": self.checks.results,
         }
@@ -85,6 +88,7 @@ async def run_demo(demo: Demo) -> None:
             with AdminClient(supervisor.state.rest, admin_key(demo.config.layout)) as admin:
                 await _tiers(demo, client, admin)
                 await _money(demo, supervisor.state.rest, admin)
+                await _long_work(demo, supervisor, admin)
         seen = [ProcessState(**asdict(process)) for process in supervisor.state.processes]
         demo.view.note("Stopping in drain order.")
     left = [process.name for process in seen if same_process(process.pid, process.started_at)]
@@ -172,6 +176,12 @@ async def _money(demo: Demo, url: str, admin: AdminClient) -> None:
     check_cut_stream(demo.checks, stream, seen)
     demo.overrun = await overrun(url, admin, first_step, say)
     check_overrun(demo.checks, demo.overrun)
+
+
+async def _long_work(demo: Demo, supervisor: Supervisor, admin: AdminClient) -> None:
+    demo.view.note("A batch of jobs is handed over, and their consumer is killed half way:")
+    demo.long_work = await long_work(supervisor.state.rest, supervisor, admin, demo.view.note)
+    check_long_work(demo.checks, demo.long_work)
 
 
 async def _until(condition: Callable[[], bool], what: str) -> None:

@@ -112,7 +112,7 @@ def test_gateway_and_jobs_know_each_other(planned):
 def test_jobs_use_the_broker_that_runs_beside_them(planned):
     jobs = planned()["jobs"]
     assert json.loads(flag(jobs, "--kafka.brokers")) == ["127.0.0.1:8131"]
-    assert "--config" not in jobs.argv
+    assert yaml.safe_load(Path(flag(jobs, "--config")).read_text()) == {"consumer": {"session_timeout_ms": 6_000}}
 
 
 def test_jobs_use_the_gateways_kafka_under_what_they_are_told_themselves(planned):
@@ -128,9 +128,11 @@ def test_jobs_use_the_gateways_kafka_under_what_they_are_told_themselves(planned
 
 
 def test_jobs_take_what_they_are_given(planned):
-    jobs = planned(services=Services(jobs={"attempts": {"steps_max": 4}}))["jobs"]
+    given = {"attempts": {"steps_max": 4}, "consumer": {"session_timeout_ms": 9_000}}
+    jobs = planned(services=Services(jobs=given))["jobs"]
     found = parse(JobsSettings, jobs.argv[3:], {}).settings
     assert (found.kafka.brokers, found.rpc.port, found.attempts.steps_max) == (("127.0.0.1:8131",), 8104, 4)
+    assert found.consumer.session_timeout_ms == 9_000
 
 
 def test_the_router_gets_the_tiers_that_workers_serve_at_their_prices(planned):
