@@ -128,6 +128,8 @@ def moves(world: World) -> Iterator[tuple]:
         else:
             yield from ((move, at) for move in (crash, renew, put_back, give_up))
             yield apply if work.holds else perform, at
+            if work.holds:
+                yield apply_unheard, at
     yield (confirm,)
     yield (refuse,)
     yield (cancel,)
@@ -175,6 +177,14 @@ def apply(world: World, at: int) -> Verdict:
     (verdict,) = world.jobs.apply([Effect(PartKey(JOB, work.part), work.epoch, (work.holds,))], NOW)
     known = work.known | {work.holds.step}
     return _answered(world, at, verdict, replace(work, holds=None, known=known))
+
+
+def apply_unheard(world: World, at: int) -> Verdict:
+    """The same, and its answer is lost: the consumer asks again."""
+    work = world.consumers[at]
+    verdict = apply(world, at)
+    _become(world, at, work)
+    return verdict
 
 
 def renew(world: World, at: int) -> Verdict:
@@ -263,6 +273,7 @@ def check(before: World, move: tuple, after: World, verdict: Verdict | None) -> 
     reopened = comes_back and old.parts[move[2]].state is PartState.DEAD
     rules = {
         "a refused move changes nothing": lambda: verdict in (None, *TAKEN) or before.books == after.books,
+        "a zombie changes nothing": lambda: not _is_zombie(before, move) or before.books == after.books,
         "an end is left only by a dead letter that comes back": (
             lambda: not old.ended or new.state is old.state or reopened
         ),
@@ -283,6 +294,13 @@ def check(before: World, move: tuple, after: World, verdict: Verdict | None) -> 
     for rule, holds in rules.items():
         if not holds():
             raise BrokenError(f"{rule}: {move[0].__name__}{move[1:]} → {verdict}, from {old} to {new}")
+
+
+def _is_zombie(world: World, move: tuple) -> bool:
+    """Whether the move is that of a consumer whose part was begun by somebody else since."""
+    works = move[0] in (apply, apply_unheard, renew, put_back, give_up)
+    work = world.consumers[move[1]] if works else None
+    return work is not None and work.epoch != world.record.parts[work.part].epoch
 
 
 def _distinct(world: World) -> bool:
