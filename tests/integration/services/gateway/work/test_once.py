@@ -138,17 +138,7 @@ def test_an_answer_that_finds_no_worker_half_way_is_gone_on_with_later(tmp_path)
             assert nowhere.value.reason in (Reason.NO_WORKER, Reason.OVERLOADED)
             worker.channel.restore()
 
-            said = None
-
-            async def answered():
-                nonlocal said
-                try:
-                    said = await one.perform("job_1", body(ANSWER), "job_1/0")
-                except PlatformError as error:
-                    return error.reason not in (Reason.NO_WORKER, Reason.OVERLOADED)
-                return True
-
-            await until(answered)
+            said = await one.insist("job_1", body(ANSWER), "job_1/0")
             assert said.text == TEXT
             assert len(worker.requests[-1][0].resume.choices[0].token_ids) > 0
             await settled_once(one, said.outcome, reserved)

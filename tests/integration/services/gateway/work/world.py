@@ -157,6 +157,23 @@ class Gateway:
         assert heard.outcome is not None
         return heard
 
+    async def insist(self, reservation, work, key):
+        """Performs again and again while workers are away or busy; what it heard at last."""
+        heard = None
+
+        async def answered():
+            nonlocal heard
+            try:
+                heard = await self.perform(reservation, work, key)
+            except PlatformError as error:
+                if error.reason not in (Reason.NO_WORKER, Reason.OVERLOADED):
+                    raise
+                return False
+            return True
+
+        await until(answered)
+        return heard
+
     async def totals(self, scope="t"):
         return (await LedgerReplay(self.valkey).dump("acme"))[scope]
 
