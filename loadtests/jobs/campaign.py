@@ -22,15 +22,20 @@ import sys
 import time
 from typing import Any
 
+from libs.kafka import KafkaSettings
 from libs.valkey import Valkey, ValkeySettings
 from loadtests.common.accounts import new_account
+from loadtests.common.procs import cpu_seconds
 from loadtests.common.report import emit
 from loadtests.common.stack import Layout, Stack
 from loadtests.jobs.chaos import Chaos
 from loadtests.jobs.client_log import Submitters
-from loadtests.jobs.judge import Verdict, judge
+from loadtests.jobs.judge import Verdict, judge, read_charges
+from loadtests.jobs.topics import REQUESTED, caught_up, replay
 from services.gateway.adapters.ledger.library import prefix_of
 from services.gateway.adapters.ledger.spend import ValkeySpend
+from services.jobs.adapters.store.client import ValkeyJobs
+from services.jobs.usecases.state_hash import state_hash
 from tools.kafka_node import KafkaCluster, fetch
 
 TENANT = "campaign"
@@ -45,11 +50,11 @@ JOBS = (
     *("--attempts.lease_seconds", "6", "--agenda.lease_seconds", "3", "--kafka.durable", "true"),
     *("--letters.retry_seconds", "[0.5, 2, 5]"),
 )
-DRAIN_SECONDS = 600.0
+DRAIN_SECONDS = 3600.0
 SAY_SECONDS = 10.0
 # Settles, events and releases that follow the last end.
 SETTLE_SECONDS = 5.0
-ENDED = frozenset({"succeeded", "failed", "cancelled", "expired"})
+GROUP = "headrace-jobs"
 
 
 def layout(base_port: int, brokers: tuple[str, ...]) -> Layout:
@@ -94,18 +99,12 @@ class Progress:
             await asyncio.sleep(0.5)
 
 
-async def drained(clients: Submitters, valkey: Valkey, seconds: float) -> float:
-    """Waits until every promised job has ended; returns how long that took after the last submission.
+async def drained(valkey: Valkey, seconds: float) -> float:
+    """Waits until nothing of the tenant is held or reserved, which the end of its last job brings; how long that took.
 
     Returns after `seconds` in any case: what has not ended by then counts as lost.
     """
     began = time.monotonic()
-    open_jobs = [each.job for each in clients.log.promises.values()]
-    while open_jobs and time.monotonic() - began < seconds:
-        # The newest are the last to end; each look passes over those that have ended already.
-        while open_jobs and str((await clients.job(open_jobs[-1]))["status"]) in ENDED:
-            open_jobs.pop()
-        await asyncio.sleep(0.2)
     while time.monotonic() - began < seconds:
         (scope,) = await ValkeySpend(valkey).of_scopes(TENANT, ["t"])
         if scope.held_nanodollars == 0:
@@ -113,6 +112,30 @@ async def drained(clients: Submitters, valkey: Valkey, seconds: float) -> float:
         await asyncio.sleep(0.5)
     await asyncio.sleep(SETTLE_SECONDS)
     return time.monotonic() - began
+
+
+async def replays(valkey: Valkey, kafka: KafkaSettings, times: int) -> dict[str, Any]:
+    """Says the whole requested topic again, so many times, to the consumers that run; digests of all jobs' states.
+
+    Equal digests mean that nothing changed; equal charges, that nobody paid for it.
+    """
+    jobs = ValkeyJobs(valkey)
+    before = len(await read_charges(valkey, TENANT))
+    hashes, said, seconds = [await state_hash(jobs, TENANT)], 0, list[float]()
+    for _ in range(times):
+        began = time.monotonic()
+        said += await replay(kafka, REQUESTED)
+        await caught_up(kafka, [REQUESTED], GROUP, DRAIN_SECONDS)
+        seconds.append(round(time.monotonic() - began, 1))
+        hashes.append(await state_hash(jobs, TENANT))
+    after = len(await read_charges(valkey, TENANT))
+    return {
+        "replayed_messages": said,
+        "replay_seconds": seconds,
+        "state_hashes": [each[:16] for each in hashes],
+        "replays_changed": len(set(hashes)) - 1,
+        "charges_by_replays": after - before,
+    }
 
 
 async def run(stack: Stack, cluster: KafkaCluster, args: argparse.Namespace) -> tuple[Verdict, dict[str, Any]]:
@@ -129,12 +152,14 @@ async def run(stack: Stack, cluster: KafkaCluster, args: argparse.Namespace) -> 
     try:
         await clients.submit(range(args.jobs), rate=args.rate)
         submitted = time.monotonic() - began
-        draining = asyncio.create_task(drained(clients, valkey, args.drain_seconds))
+        draining = asyncio.create_task(drained(valkey, args.drain_seconds))
         await asyncio.wait({striking, draining}, return_when=asyncio.ALL_COMPLETED)
         striking.result()
         after = draining.result()
         seconds = time.monotonic() - began
+        used = parts_cpu(stack)
         verdict = await judge(clients, valkey, TENANT, cluster.settings())
+        again = await replays(valkey, cluster.settings(), args.replays) if args.replays else {}
     finally:
         following.cancel()
         striking.cancel()
@@ -149,8 +174,20 @@ async def run(stack: Stack, cluster: KafkaCluster, args: argparse.Namespace) -> 
         "drained_seconds_after": round(after, 1),
         "seconds": round(seconds, 1),
         "jobs_per_second": round(args.jobs / seconds, 1),
+        # Of those that were not killed since.
+        "cpu_ms_per_job": {name: round(1000 * value / args.jobs, 2) for name, value in used.items()},
+        **again,
     }
     return verdict, facts
+
+
+def parts_cpu(stack: Stack) -> dict[str, float]:
+    """CPU seconds of the running processes by kind, since their start."""
+    kinds: dict[str, float] = {}
+    for name, process in stack.processes.items():
+        kind = name.partition("-")[0]
+        kinds[kind] = kinds.get(kind, 0.0) + cpu_seconds([process.pid])
+    return kinds
 
 
 def main() -> int:
@@ -163,6 +200,7 @@ def main() -> int:
     parser.add_argument("--parallel", type=int, default=12, help="submissions at once")
     parser.add_argument("--rate", type=float, default=0.0, help="submissions a second at most; 0 = as they are taken")
     parser.add_argument("--drain-seconds", type=float, default=DRAIN_SECONDS)
+    parser.add_argument("--replays", type=int, default=0, help="how often the requested topic is said again at the end")
     parser.add_argument("--base-port", type=int, default=19100)
     parser.add_argument("--out")
     args = parser.parse_args()
@@ -170,7 +208,8 @@ def main() -> int:
     with KafkaCluster(3) as cluster, Stack(layout(args.base_port, cluster.settings().brokers)) as stack:
         verdict, facts = asyncio.run(run(stack, cluster, args))
     emit("jobs_campaign", {**facts, **verdict.document()}, args.out)
-    return 1 if verdict.violations else 0
+    changed = facts.get("replays_changed", 0) or facts.get("charges_by_replays", 0)
+    return 1 if verdict.violations or changed else 0
 
 
 if __name__ == "__main__":

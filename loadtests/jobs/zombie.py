@@ -77,7 +77,7 @@ async def run(stack: Stack, args: argparse.Namespace) -> dict[str, Any]:
     try:
         await clients.learn()
         rounds = [await one_round(stack, clients, at * args.jobs, args.jobs) for at in range(args.rounds)]
-        after = await drained(clients, valkey, 120.0)
+        after = await drained(valkey, 120.0)
         verdict = await judge(clients, valkey, TENANT, args.kafka)
     finally:
         await valkey.close()
