@@ -18,6 +18,10 @@ def test_the_demo_holds(platform, wait_until):
     assert all(routed["reason"] and routed["route"] for routed in document["auto"].values())
     assert document["overrun"]["refused"]["code"] == "insufficient_quota"
     assert 0 < float(document["overrun"]["spent_usd"]) <= float(document["overrun"]["budget_usd"])
+    job = document["job"]
+    assert job["requests"] == {"total": 24, "succeeded": 24, "failed": 0}
+    assert 0 < job["killed_after"] < 24
+    assert job["cost_usd"] == job["recorded_usd"] == job["charged_usd"] != "0"
     wait_until(lambda: not platform.leftovers(), "every process to be gone", 10)
 
 

@@ -1,6 +1,5 @@
 """Long work on a whole platform: handed over in every way, killed, cancelled, restarted; every result is there once."""
 
-import collections
 import json
 import os
 import signal
@@ -15,9 +14,14 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 ENDED = {"succeeded", "failed", "cancelled", "expired"}
 # What a consumer that died left is taken over after seconds, so that the tests need no minutes.
 QUICK = {
+    "grace_seconds": 1.0,
     "services": {
         "inference": {"simulated": {"inter_token_ms": 10.0, "prefill_ms_per_token": 0.5}},
-        "jobs": {"attempts": {"lease_seconds": 2.0}, "agenda": {"resend_seconds": 2.0}},
+        "jobs": {
+            "attempts": {"lease_seconds": 2.0},
+            "agenda": {"resend_seconds": 2.0},
+            "consumer": {"session_timeout_ms": 3_000},
+        },
     }
 }
 
@@ -48,25 +52,27 @@ def written(tmp_path):
 
 
 def submitted(platform, path, *more):
-    done = platform.run("jobs", "submit", path, *more)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
+    accepted = platform.run("jobs", "submit", path, *more)
+    assert accepted.returncode == 0, accepted.stderr
+    return accepted.stdout.strip()
 
 
-def standing(platform, job):
-    """The job's document; {} while the platform has no answer."""
-    done = platform.run("jobs", "show", job, "--json")
-    return json.loads(done.stdout) if done.returncode == 0 else {}
+def get(platform, path, key=None):
+    return httpx.get(
+        f"{platform.url}{path}", headers={"authorization": f"Bearer {key or platform.key}"}, timeout=30, trust_env=False
+    )
 
 
-def get(platform, path):
-    return httpx.get(f"{platform.url}{path}", headers={"authorization": f"Bearer {platform.key}"}, trust_env=False)
+def standing(platform, job, key=None):
+    return get(platform, f"/v1/jobs/{job}", key).json()
 
 
-def results(platform, job, code=0):
-    done = platform.run("jobs", "results", job)
-    assert done.returncode == code, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
+def done(platform, job, key=None):
+    return standing(platform, job, key)["requests"]["succeeded"]
+
+
+def results(platform, job):
+    return [json.loads(line) for line in get(platform, f"/v1/jobs/{job}/results").text.splitlines()]
 
 
 def once(found, lines):
@@ -79,15 +85,15 @@ def once(found, lines):
 
 def test_the_command_hands_over_a_file_and_fetches_what_came_of_it(works, written, tmp_path):
     lines = asks(5, lambda at: 4 + at)
-    done = works.run("jobs", "submit", written(lines), "--metadata", "run=7", "--watch")
-    assert done.returncode == 0, done.stderr
-    job = done.stdout.splitlines()[0]
-    assert f"{job} succeeded: 5 of 5 done" in done.stdout
-    assert f"headrace jobs results {job}" in done.stderr
-    once(results(works, job), lines)
+    ended = works.run("jobs", "submit", written(lines), "--metadata", "run=7", "--watch")
+    assert ended.returncode == 0, ended.stderr
+    job = ended.stdout.splitlines()[0]
+    assert f"{job} succeeded: 5 of 5 done" in ended.stdout
+    assert f"headrace jobs results {job}" in ended.stderr
     assert works.run("jobs", "results", job, "--out", str(tmp_path / "out")).returncode == 0
-    assert len((tmp_path / "out").read_text().splitlines()) == 5
-    assert results(works, job)[0]["response"]["body"]["object"] == "chat.completion"
+    found = [json.loads(line) for line in (tmp_path / "out").read_text().splitlines()]
+    once(found, lines)
+    assert found[0]["response"]["body"]["object"] == "chat.completion"
     shown = works.json("jobs", "show", job)
     assert (shown["metadata"], shown["requests"]["succeeded"]) == ({"run": "7"}, 5)
     assert job in [each["id"] for each in works.json("jobs", "list")["jobs"]]
@@ -103,11 +109,11 @@ def test_a_submission_that_is_repeated_is_one_job(works, written):
 
 
 def test_a_bad_request_is_named_and_nothing_is_accepted(works, written):
-    before = len(works.json("jobs", "list")["jobs"])
-    done = works.run("jobs", "submit", written([{"prompt": "hi"}, {"prompt": "hi", "temperature": 9}]))
-    assert done.returncode == 1
-    assert "requests[1]" in done.stderr or "temperature" in done.stderr
-    assert len(works.json("jobs", "list")["jobs"]) == before
+    before = len(get(works, "/v1/jobs").json()["data"])
+    refused = works.run("jobs", "submit", written([{"prompt": "hi"}, {"prompt": "hi", "temperature": 9}]))
+    assert refused.returncode == 1
+    assert "temperature" in refused.stderr
+    assert len(get(works, "/v1/jobs").json()["data"]) == before
 
 
 def test_one_chat_request_is_a_job_over_rest(works, wait_until):
@@ -154,38 +160,32 @@ def test_a_consumer_that_is_killed_half_way_loses_and_doubles_nothing(works, wri
     lines = asks(60, lambda at: 10 + 2 * at)
     made = works.json("keys", "create", "--name", "killed", "--budget", "5")
     job = submitted(works, written(lines), "--key", made["key"])
-    path, headers = f"{works.url}/v1/jobs/{job}", {"authorization": f"Bearer {made['key']}"}
-
-    def half():
-        seen = httpx.get(path, headers=headers, trust_env=False).json()
-        return seen if seen["requests"]["succeeded"] >= 10 else None
-
-    before = wait_until(half, "some results", 20)
+    wait_until(lambda: done(works, job, made["key"]) >= 10, "some results", 20)
+    before = standing(works, job)
     assert before["status"] == "running"
     os.kill(works.processes()["jobs"]["pid"], signal.SIGKILL)
-    done = works.run("jobs", "watch", job, "--key", made["key"], timeout=90)
-    assert done.returncode == 0, (done.stdout, done.stderr)
+    watched = works.run("jobs", "watch", job, "--key", made["key"], timeout=90)
+    assert watched.returncode == 0, (watched.stdout, watched.stderr)
     once(results(works, job), lines)
     after = standing(works, job)
     assert after["attempts"] > before["attempts"]
     assert after["usage"]["completion_tokens"] == sum(line["max_tokens"] for line in lines)
 
-    def settled():
-        state = works.json("budgets", "show", f"key:{made['id']}")["state"]
-        return state if state["held_usd"] == "0" else None
-
-    state = wait_until(settled, "the reservation to be given back", 20)
-    assert from_dollars(state["settled_usd"]) == from_dollars(after["cost_usd"]) > 0
+    owner = f"/v1/admin/budgets?key={made['id']}"
+    wait_until(lambda: get(works, owner).json()["state"]["held_usd"] == "0", "the reservation to be given back", 20)
+    settled = get(works, owner).json()["state"]["settled_usd"]
+    assert from_dollars(settled) == from_dollars(after["cost_usd"]) > 0
     rows = works.json("spend", "--by", "key", "--days", "2")["data"]
     spent = {row["value"]: row for row in rows}[made["id"]]
-    assert (spent["requests"], spent["cost_usd"]) == (60, after["cost_usd"])
+    tokens = after["usage"]["completion_tokens"]
+    assert (spent["completion_tokens"], spent["cost_usd"]) == (tokens, after["cost_usd"])
 
 
 def test_a_cancelled_job_ends_at_once_and_stops_its_answers(works, written, wait_until):
     job = submitted(works, written(asks(8, lambda _: 1500)))
-    wait_until(lambda: standing(works, job).get("status") == "running", "the job to run")
-    done = works.run("jobs", "cancel", job)
-    assert done.returncode == 0, done.stderr
+    wait_until(lambda: standing(works, job)["running_tokens"] > 0, "the job to run")
+    cancelled = works.run("jobs", "cancel", job)
+    assert cancelled.returncode == 0, cancelled.stderr
     watched = works.run("jobs", "watch", job, timeout=20)
     assert watched.returncode == 1
     assert "cancelled" in watched.stdout
@@ -195,26 +195,24 @@ def test_a_cancelled_job_ends_at_once_and_stops_its_answers(works, written, wait
         return all(each and each["running"] == 0 for each in workers)
 
     wait_until(idle, "the answers to be stopped", 10)
-    assert works.run("jobs", "cancel", job).returncode == 0
 
 
 def test_an_unknown_job_is_said_with_what_to_do(works):
-    done = works.run("jobs", "watch", "job_000000000000000000000000")
-    assert done.returncode == 1
-    assert "headrace jobs list" in done.stderr
+    unknown = works.run("jobs", "watch", "job_000000000000000000000000")
+    assert unknown.returncode == 1
+    assert "headrace jobs list" in unknown.stderr
 
 
 def test_a_platform_that_is_stopped_and_started_goes_on(works, written, wait_until):
     """The broker is in memory: what it had is gone, and the store sends it again."""
-    lines = asks(40, lambda at: 20 + 6 * at)
+    lines = asks(40, lambda at: 100 + 25 * at)
     job = submitted(works, written(lines))
-    wait_until(lambda: standing(works, job).get("requests", {}).get("succeeded", 0) >= 4, "some results", 20)
-    assert works.json("down")["stopped"]
-    works.end()
-    works.up("--workers", "1").answers().all_ready()
-    assert 0 < standing(works, job)["requests"]["succeeded"] < 40
-    done = works.run("jobs", "watch", job, timeout=90)
-    assert done.returncode == 0, (done.stdout, done.stderr)
+    wait_until(lambda: done(works, job) >= 4, "some results", 20)
+    works.interrupt(signal.SIGTERM)  # at once: the command `down` takes a second to begin
+    assert works.end() == 0
+    works.up("--workers", "1").answers()
+    wait_until(lambda: works.processes()["jobs"]["state"] == "ready", "the jobs process to be there", 30)
+    assert 0 < done(works, job) < 40
+    watched = works.run("jobs", "watch", job, timeout=90)
+    assert watched.returncode == 0, (watched.stdout, watched.stderr)
     once(results(works, job), lines)
-    names = collections.Counter(each["custom_id"] for each in results(works, job))
-    assert set(names.values()) == {1}

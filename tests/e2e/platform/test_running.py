@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
-NAMES = ["valkey", "kafka", "router", "gateway", "inference-0", "inference-1"]
+NAMES = ["valkey", "kafka", "router", "gateway", "jobs", "inference-0", "inference-1"]
 
 
 def test_a_key_gets_an_answer_and_no_key_gets_401(running):
