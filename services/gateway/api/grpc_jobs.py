@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from functools import partial
@@ -84,9 +83,6 @@ class GrpcJobs:
 
     async def _stream(self, name: str, asked: Any, responder: Responder[Any], info: CallInfo) -> None:
         began, status = self._clock.monotonic(), 499
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - handlers run in tasks; this tells mypy
-        responder.on_cancel(partial(_cancel, task))
         try:
             principal = await admitted(self._door, info.metadata.get("authorization", ""))
             async with aclosing(self._responses(name, asked, principal, info)) as responses:
@@ -124,7 +120,3 @@ class GrpcJobs:
     def _timeout(self, info: CallInfo, longest: float) -> float:
         """Seconds: the caller's, where they are fewer."""
         return longest if info.deadline is None else min(longest, info.deadline - self._clock.monotonic())
-
-
-def _cancel(task: asyncio.Task[Any]) -> None:
-    task.cancel()

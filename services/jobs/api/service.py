@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
-from functools import partial
 from typing import Any
 
 from google.protobuf import message_factory
@@ -109,16 +107,9 @@ def _unary(serve: Unary) -> Callable[[Any, CallInfo], Awaitable[Any]]:
 
 def _streaming(serve: Streaming) -> Callable[[Any, Responder[Any], CallInfo], Awaitable[None]]:
     async def served(asked: Any, responder: Responder[Any], info: CallInfo) -> None:
-        caller, task = _caller(info), asyncio.current_task()
-        assert task is not None  # noqa: S101 - handlers run in tasks; this tells mypy
-        responder.on_cancel(partial(_cancel, task))
-        await serve(caller, asked, responder)
+        await serve(_caller(info), asked, responder)
 
     return served
-
-
-def _cancel(task: asyncio.Task[Any]) -> None:
-    task.cancel()
 
 
 def _caller(info: CallInfo) -> Caller:

@@ -132,12 +132,14 @@ def test_who_comes_later_with_fresher_news_is_told_nothing_older():
 
     async def main():
         job, late = (await rig.submit(asked(32))).job, []
-        early = asyncio.create_task(watched(rig, job, []))
+        watches = Watches(rig.store, rig.clock, WatchTimes(poll=5.0, heartbeat=1.0))
+        early = asyncio.create_task(watched(rig, job, [], watches))
         await asyncio.sleep(0.1)
         await rig.run_part(job.id, 0)
         fresh = await rig.store.get("acme", job.id)
-        watching = asyncio.create_task(watched(rig, fresh, late))
+        watching = asyncio.create_task(watched(rig, fresh, late, watches))
         await asyncio.sleep(3)
+        assert len(late) == 3
         await rig.run_part(job.id, 1)
         await asyncio.gather(early, watching)
         versions = [each.version for each in late]
@@ -207,7 +209,7 @@ def test_no_more_jobs_are_watched_than_the_limit_says():
         watching = asyncio.create_task(watched(rig, one, []))
         await asyncio.sleep(1)
         with pytest.raises(PlatformError) as raised:
-            await watched(rig, two, [])
+            await asyncio.wait_for(watched(rig, two, []), 5)
         assert raised.value.reason is Reason.OVERLOADED
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)

@@ -97,9 +97,9 @@ def test_a_form_without_a_file_is_told_so():
 
 
 @pytest.mark.parametrize("left_out", range(1, 12))
-def test_a_form_that_is_cut_is_no_form(left_out):
-    body = PURPOSE + file(b"x" * 50) + END.rstrip(b"\r\n")
-    refused(body[:-left_out])
+@pytest.mark.parametrize("body", [PURPOSE + file(b"x" * 50), file(b"x") + PURPOSE], ids=["file last", "file first"])
+def test_a_form_that_is_cut_is_no_form(body, left_out):
+    refused((body + END.rstrip(b"\r\n"))[:-left_out])
 
 
 def test_a_broken_form_is_told_so():
