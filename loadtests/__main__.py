@@ -37,6 +37,7 @@ ITEMS = (
     Item("overload", ("--seconds", "20", "--peak-seconds", "10", "--unprotected-seconds", "10"), needs_cargo=True),
     Item("store_stopped", ("--rounds", "2")),
     Item("store_client", ("--rounds", "3"), needs_model=False),
+    Item("jobs_store", ("--rounds", "2", "--items", "2000", "--listed", "20000"), needs_model=False),
     Item("classifier.run", ("--repeats", "4", "--samples", "500"), needs_model=False),
 )
 
