@@ -299,7 +299,8 @@ class Run:
             await self._candidates.probe()
             verdict = self._verdict()
         if verdict is Verdict.RETRY:
-            return self._means.budget.take()
+            # Retries are few, and those of work that can come again are no live call's.
+            return not self._background and self._means.budget.take()
         if verdict is Verdict.STOP and pushed_back:
             return await self._queue(error)
         return verdict is Verdict.GO_ON

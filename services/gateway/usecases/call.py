@@ -53,6 +53,7 @@ class Call:
     """The state of one call. Used by one task, from `open` over `start` and `events` to `end`."""
 
     __slots__ = (
+        "_background",
         "_deadline",
         "_held",
         "_inherits",
@@ -93,12 +94,13 @@ class Call:
             services.catalog, services.preparer, request, principal, deadline=self._deadline, metadata=metadata
         )
         self._session: OpenSession | None = None
+        self._background = principal.reserved is not None
         self.run = Run(
             services.means,
             deadline=self._deadline,
             metadata=metadata,
             priority=principal.priority,
-            background=principal.reserved is not None,
+            background=self._background,
         )
         self.record = CallRecord(
             request_id=request_id,
@@ -123,7 +125,8 @@ class Call:
     async def open(self) -> None:
         """Everything before a worker is asked: model, session, prompt. Raises PlatformError; nothing was started."""
         services, request, variants = self._services, self._request, self._variants
-        services.means.budget.request()
+        if not self._background:
+            services.means.budget.request()
         variants.look_up()
         self.record.route = variants.route
         settled = variants.settled
@@ -164,7 +167,7 @@ class Call:
         left alone; not for a part to go on with.
         """
         info, means, principal = self._variants.info, self._services.means, self._principal
-        if info is not None and principal.reserved is not None:
+        if info is not None and self._background:
             # Also for a part: it comes again, and each time that it is held for and gets nowhere is one of few.
             means.room.check_background(info.name)
             means.breakers.check(info)
@@ -240,7 +243,7 @@ class Call:
     async def _move_on(self, error: PlatformError, told: PlatformError) -> None:
         """Has another model answer where one may and can; else raises `told`."""
         cure = Cure.NONE if self.run.sent else cure_of(error.reason, self.run.attempts.ended)
-        if cure is Cure.NONE or (cure is Cure.RETRY and not self._services.means.budget.take()):
+        if cure is Cure.NONE or (cure is Cure.RETRY and (self._background or not self._services.means.budget.take())):
             raise told
         renewed = error.reason in CHANGED and self._variants.renewed()
         if not renewed and not self._variants.next(error.reason, tried=True):

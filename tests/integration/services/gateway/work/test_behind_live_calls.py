@@ -91,17 +91,30 @@ def test_an_answer_that_was_begun_waits_for_a_spare_place_as_long_as_it_takes(tm
 
 def test_an_answer_that_broke_costs_nothing_and_is_made_anew(tmp_path):
     async def scenario():
-        async with gateways(tmp_path, worker=Worker("a", [("fail", 40), ("fail", 5)]), pace=0.01) as (one, worker):
-            one.world.pipeline._services.means.budget.take = lambda: False
+        async with gateways(tmp_path, worker=Worker("a", [("fail", 40)]), pace=0.01) as (one, _):
             reserved = (await one.reserve("job_1", body(ANSWER))).reserved_nanodollars
             with pytest.raises(PlatformError) as broke:
                 await one.perform("job_1", body(ANSWER), "job_1/0")
             assert broke.value.reason in (Reason.INTERNAL, Reason.STREAM_INTERRUPTED)
             assert (await one.at_rest(held=reserved)).settled == 0
-            worker.script.clear()
             said = await one.perform("job_1", body(ANSWER), "job_1/0")
             assert said.text == TEXT
             await settled_once(one, said.outcome, reserved)
+
+    run_real(scenario())
+
+
+def test_a_worker_that_fails_costs_live_calls_no_retry(tmp_path):
+    async def scenario():
+        async with gateways(tmp_path, worker=Worker("a", [("fail", 0)])) as (one, worker):
+            budget, taken = one.world.pipeline._services.means.budget, []
+            take = budget.take
+            budget.take = lambda: taken.append(1) or take()
+            await one.reserve("job_1", body(6))
+            with pytest.raises(PlatformError) as failed:
+                await one.perform("job_1", body(6), "job_1/0")
+            assert failed.value.reason is Reason.INTERNAL
+            assert (len(worker.requests), taken) == (1, [])
 
     run_real(scenario())
 
