@@ -56,6 +56,8 @@ async def build(settings: GatewaySettings, stack: AsyncExitStack, app: App) -> N
     )
     gateway = compose(settings, ports)
     app.spawn(gateway.watch.run(), "watch")
+    if gateway.news is not None:
+        app.on_stop_accepting(gateway.news.close)
     await _open_rest(settings, gateway, stack, app)
     await _open_grpc(settings, gateway, app)
     await open_work(settings, WorkPorts(valkey, accounts, money, opened, pipeline), stack, app)

@@ -47,6 +47,8 @@ async def build(settings: JobsSettings, stack: AsyncExitStack, app: App) -> None
         trunks=app.telemetry.trunks,
     )
     app.serve(server)
+    if service.watches is not None:
+        app.on_stop_accepting(service.watches.close)
     _run(service, stack, app)
     await server.start()
     _log.info("jobs", roles=list(settings.roles), brokers=list(settings.kafka.brokers))

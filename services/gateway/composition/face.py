@@ -67,6 +67,8 @@ class Gateway:
     rest: Rest
     handlers: Sequence[Handler]
     watch: Watch
+    # Closed when nothing more is accepted; None where there is no jobs service.
+    news: NewsDesk | None = None
 
 
 def compose(settings: GatewaySettings, ports: Ports) -> Gateway:
@@ -88,12 +90,13 @@ def compose(settings: GatewaySettings, ports: Ports) -> Gateway:
     admin = admin_app(
         pipeline, door, ports.registry, created=created, version=version(), extend=extend, ready=ports.ready
     )
-    job_routes = _job_routes(settings, ports, metrics)
+    news = None if ports.jobs is None else NewsDesk(ports.jobs, clock, settings.jobs.streams_max)
+    job_routes = _job_routes(settings, ports, news, metrics)
     grpc_jobs = GrpcJobs(ports.jobs, door, clock, metrics, _job_limits(settings))
     grpc = GrpcChat(pipeline, door, clock, metrics, bounds, limits.timeout_seconds, keyed=keyed)
     accounts = [] if ports.desk is None else GrpcAccounts(ports.desk, door, clock, metrics).handlers()
     rest_face = Rest(chat, admin, metrics, clock, jobs=job_routes)
-    return Gateway(rest_face, [grpc.handler(), *grpc_jobs.handlers(), *accounts], watch)
+    return Gateway(rest_face, [grpc.handler(), *grpc_jobs.handlers(), *accounts], watch, news)
 
 
 def bounds_of(settings: GatewaySettings) -> Limits:
@@ -107,15 +110,14 @@ def _job_limits(settings: GatewaySettings) -> JobLimits:
     return JobLimits(jobs.body_bytes_max, jobs.submit_seconds, jobs.call_seconds, jobs.results_seconds)
 
 
-def _job_routes(settings: GatewaySettings, ports: Ports, metrics: RestMetrics) -> JobRoutes:
+def _job_routes(settings: GatewaySettings, ports: Ports, news: NewsDesk | None, metrics: RestMetrics) -> JobRoutes:
     jobs, rest = settings.jobs, settings.rest
     times = AskedTimes(rest.body_timeout_seconds, rest.write_stall_seconds)
     routes: list[Route] = []
-    if ports.jobs is not None and ports.files is not None:
+    if ports.jobs is not None and ports.files is not None and news is not None:
         limits = _job_limits(settings)
         # A form around the file takes some bytes too.
         uploads = UploadLimits(jobs.uploads_max, settings.files.bytes_max + 2**20, jobs.upload_seconds)
-        news = NewsDesk(ports.jobs, ports.clock, jobs.streams_max)
         routes = [*JobDesk(ports.jobs, limits).routes(), news.route(), *BatchDesk(ports.jobs, limits).routes()]
         routes += FileDesk(ports.files, uploads).routes()
     return JobRoutes(routes, ports.authenticator, ports.clock, metrics, times)

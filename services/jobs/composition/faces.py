@@ -34,10 +34,13 @@ class FaceMeans:
 
 @dataclass(frozen=True, slots=True)
 class Faces:
-    """`server.handlers()` are for the RPC port; `submissions` is for RequestedHandler."""
+    """`server.handlers()` are for the RPC port; `submissions` is for RequestedHandler. `watches` are to be closed when
+    nothing more is accepted.
+    """
 
     server: JobServer
     submissions: SubmissionTaker
+    watches: Watches
 
 
 def faces(settings: JobsSettings, means: FaceMeans, clock: Clock, *, plain_http: bool = False) -> Faces:
@@ -57,4 +60,4 @@ def faces(settings: JobsSettings, means: FaceMeans, clock: Clock, *, plain_http:
     reader = JobReader(means.jobs, means.blobs)
     watches = Watches(means.jobs, clock, settings.watch.times())
     submissions = SubmissionTaker(Submissions(acceptor, producers_of(settings.producers)))
-    return Faces(JobServer(acceptor, means.acceptance, reader, watches), submissions)
+    return Faces(JobServer(acceptor, means.acceptance, reader, watches), submissions, watches)

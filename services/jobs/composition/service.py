@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from libs.files import FileStore
@@ -35,6 +35,7 @@ from services.jobs.usecases.batch_files import BatchFileMeans, BatchFiles
 from services.jobs.usecases.expansion import Expander, ExpansionMeans
 from services.jobs.usecases.file_retention import FileRetention
 from services.jobs.usecases.sending import Sending
+from services.jobs.usecases.watch import Watches
 
 Loop = Callable[[], Coroutine[Any, Any, None]]
 
@@ -47,6 +48,8 @@ class JobsService:
     loops: dict[str, Loop]
     consumers: dict[str, Consumer] = field(default_factory=dict)
     running: Running | None = None
+    # Closed when nothing more is accepted: no watch of a job ends within a grace.
+    watches: Watches | None = None
 
 
 def compose(settings: JobsSettings, ports: Ports) -> JobsService:
@@ -60,9 +63,9 @@ def compose(settings: JobsSettings, ports: Ports) -> JobsService:
     shown = faces(settings, means, ports.clock, plain_http=settings.webhooks.http_allowed)
     handlers = shown.server.handlers() if "api" in settings.roles else ()
     if not settings.consumes:
-        return JobsService(handlers, {})
+        return JobsService(handlers, {}, watches=shown.watches)
     parts = _Parts(settings, ports, metrics, outgoing, files, sweeper, shown.submissions)
-    return parts.service(handlers, sending)
+    return replace(parts.service(handlers, sending), watches=shown.watches)
 
 
 @dataclass(frozen=True)

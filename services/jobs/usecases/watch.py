@@ -53,6 +53,14 @@ class Watches:
     def __init__(self, jobs: Jobs, clock: Clock, times: WatchTimes | None = None) -> None:
         self._jobs, self._clock, self._times = jobs, clock, times or WatchTimes()
         self._pollers: dict[tuple[str, str], _Poller] = {}
+        self._closed = False
+
+    async def close(self) -> None:
+        """Ends every watch with DRAINING, for another replica to go on with: jobs outlive every grace."""
+        self._closed = True
+        for poller in self._pollers.values():
+            poller.problem = _stopping()
+            poller.tell()
 
     def __len__(self) -> int:
         return len(self._pollers)
@@ -92,6 +100,8 @@ class Watches:
             timer.cancel()
 
     def _join(self, tenant: str, first: Job) -> _Poller:
+        if self._closed:
+            raise _stopping()
         key = (tenant, first.id)
         poller = self._pollers.get(key)
         if poller is None:
@@ -136,3 +146,8 @@ class Watches:
         # Whoever comes later begins with a poller of its own.
         if self._pollers.get(key) is poller:
             del self._pollers[key]
+
+
+def _stopping() -> PlatformError:
+    message = "This replica of the jobs service is stopping. Watch the job at another one."
+    return PlatformError(Reason.DRAINING, message, started=False)

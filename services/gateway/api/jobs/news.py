@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import aclosing
+from typing import Any
 
 from headrace.jobs.v1 import jobs_pb2 as pb
 
 from libs.clock import Clock
 from libs.errors import PlatformError, Reason
-from services.gateway.api.gone import UntilGone
+from services.gateway.api.gone import UntilGone, stopping
 from services.gateway.api.jobs.asked import Asked
 from services.gateway.api.jobs.routes import Route
 from services.gateway.ports.jobs import JobService
@@ -33,7 +35,8 @@ class NewsDesk:
 
     def __init__(self, jobs: JobService, clock: Clock, streams_max: int = 2_000) -> None:
         self._jobs, self._clock, self._streams_max = jobs, clock, streams_max
-        self._running = 0
+        self._running: set[asyncio.Task[Any]] = set()
+        self._closed = False
 
     def route(self) -> Route:
         """The one there is."""
@@ -41,15 +44,30 @@ class NewsDesk:
 
     async def serve(self, asked: Asked) -> None:
         """Events until the job is over. `Last-Event-ID` names the version that the client has."""
-        if self._running >= self._streams_max:
+        if self._closed:
+            raise stopping()
+        if len(self._running) >= self._streams_max:
             message = f"This gateway tells {self._streams_max} clients of jobs already. Poll the job, or try later."
             raise PlatformError(Reason.OVERLOADED, message, retry_after_seconds=5.0, started=False)
-        self._running += 1
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - requests run in tasks; this tells mypy
+        self._running.add(task)
         try:
             with UntilGone(asked.connection):
                 await self._tell(asked)
+        except PlatformError as problem:
+            if problem.reason is not Reason.DRAINING or not asked.status:
+                raise
+            # It comes back to another gateway, with the version that it has.
+            await asked.write(b"", last=True)
         finally:
-            self._running -= 1
+            self._running.discard(task)
+
+    async def close(self) -> None:
+        """Ends every stream, as its client would come back from any other loss: jobs outlive every grace."""
+        self._closed = True
+        for task in tuple(self._running):
+            task.cancel()
 
     async def _tell(self, asked: Asked) -> None:
         seen = _version(asked.header(b"last-event-id"))

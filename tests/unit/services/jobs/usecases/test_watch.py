@@ -201,6 +201,25 @@ def test_a_job_that_is_forgotten_meanwhile_is_unknown():
     run(main())
 
 
+def test_a_replica_that_stops_lets_its_watchers_go():
+    rig = Rig()
+
+    async def main():
+        job = (await rig.submit(asked())).job
+        watching = [asyncio.create_task(watched(rig, job, [])) for _ in range(2)]
+        await asyncio.sleep(1)
+        began = asyncio.get_running_loop().time()
+        await rig.watches.close()
+        for each in [*watching, asyncio.create_task(watched(rig, job, []))]:
+            with pytest.raises(PlatformError) as raised:
+                await each
+            assert (raised.value.reason, raised.value.started) == (Reason.DRAINING, False)
+        assert asyncio.get_running_loop().time() == began
+        assert len(rig.watches) == 0
+
+    run(main())
+
+
 def test_no_more_jobs_are_watched_than_the_limit_says():
     rig = Rig(times=WatchTimes(jobs_max=1))
 

@@ -153,6 +153,19 @@ def test_what_is_wrong_at_first_is_told_by_the_status():
     with_bench(use)
 
 
+def test_a_gateway_that_stops_ends_its_streams_whole():
+    async def use(bench):
+        job = await submit(bench)
+        async with opened(bench, job) as stream:
+            await stream.event()
+            await bench.gateway.news.close()
+            assert await stream.event() is None
+        response = await bench.http.get(f"/v1/jobs/{job}/events")
+        assert (response.status_code, response.json()["error"]["code"]) == (503, "draining")
+
+    with_bench(use)
+
+
 def test_streams_are_bounded():
     async def use(bench):
         job = await submit(bench)
