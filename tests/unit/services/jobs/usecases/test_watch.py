@@ -212,7 +212,7 @@ def test_a_replica_that_stops_lets_its_watchers_go():
         await rig.watches.close()
         for each in [*watching, asyncio.create_task(watched(rig, job, []))]:
             with pytest.raises(PlatformError) as raised:
-                await each
+                await asyncio.wait_for(each, 5)
             assert (raised.value.reason, raised.value.started) == (Reason.DRAINING, False)
         assert asyncio.get_running_loop().time() == began
         assert len(rig.watches) == 0
