@@ -125,27 +125,38 @@ class Acceptor:
         try:
             reserved = await self._means.gateways.reserve(job, submission.caller, works, batch=submission.batch)
         except PlatformError as problem:
-            if problem.reason is Reason.CONFLICT:
-                await self._means.acceptance.refuse(tenant, job, None)
-                raise _SpentError from problem
-            if not is_refusal(problem):
-                raise _unasked(problem) from problem
-            error = JobError(problem.reason.value, problem.message) if keep_refusal else None
-            failed = await self._means.acceptance.refuse(tenant, job, error)
-            if kept:
-                await self._means.blobs.delete_prefix(kept)
-            if failed is None or not keep_refusal:
-                raise
-            return failed
+            return await self._refused(begun, problem, kept, keep_refusal=keep_refusal)
         confirmed = await self._means.acceptance.confirm(tenant, job, reserved.amount)
         if confirmed is None or confirmed.state in ENDED:
             # Undone meanwhile, because it took so long, or cancelled: the money was set aside for nothing.
             await self._means.gateways.release(tenant, [job])
         if confirmed is None:
+            await self._drop(kept)
             raise _undone()
         if confirmed.state is JobState.REQUESTED:
             await self._send([Due(tenant, Task.SEND, job, part) for part in range(confirmed.parts)])
         return confirmed
+
+    async def _refused(self, begun: Job, problem: PlatformError, kept: str, *, keep_refusal: bool) -> Job:
+        """What stands under the id after a gateway's no: nothing, and `problem` is raised, or a job."""
+        spent = problem.reason is Reason.CONFLICT
+        if not spent and not is_refusal(problem):
+            raise _unasked(problem) from problem
+        error = JobError(problem.reason.value, problem.message) if keep_refusal and not spent else None
+        left = await self._means.acceptance.refuse(begun.caller.tenant, begun.id, error)
+        # Else the same submission, sent twice at once, was accepted or has even ended: that job stands, with its blobs.
+        if left is None or left.error is not None:
+            await self._drop(kept)
+        if left is not None:
+            return left
+        if spent:
+            raise _SpentError from problem
+        raise problem
+
+    async def _drop(self, kept: str) -> None:
+        """Deletes large requests that no job looks for; "" = there are none."""
+        if kept:
+            await self._means.blobs.delete_prefix(kept)
 
     async def _keep_large(self, tenant: str, begun: Job, requests: Sequence[Asked]) -> str:
         """Puts what the store has not, under the names that it has; returns their folder, "" = there are none."""
