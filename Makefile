@@ -34,11 +34,11 @@ test-vllm: setup model ## tests against the real engine
 	$(PYTEST) tests/unit tests/contract tests/integration tests/e2e -m vllm $(ARGS)
 
 test-e2e: setup model ## tests of the whole platform as processes, on simulated engines
-	$(PYTEST) tests/e2e -m "not vllm" $(ARGS)
+	$(PYTEST) tests/e2e -m "not vllm and not kafka" $(ARGS)
 
-test-kafka: setup ## tests against one real Apache Kafka node (needs Java and Maven)
+test-kafka: setup model ## tests against one and three real Apache Kafka nodes (needs Java and Maven)
 	$(RUN) tools/kafka_node.py fetch
-	$(PYTEST) tests/contract tests/integration -m kafka $(ARGS)
+	$(PYTEST) tests/contract tests/integration tests/e2e -m kafka $(ARGS)
 
 controls: setup ## switch each safeguard off, expect its test to go red (minutes; no part of test or .ci/run)
 	@$(RUN) tools/controls.py $(ARGS)

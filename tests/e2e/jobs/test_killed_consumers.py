@@ -91,7 +91,7 @@ def test_jobs_whose_consumers_are_killed_end_once_each_with_one_charge():
             killing = asyncio.create_task(kill_at_random(stack, random.Random(11), 6))
             await clients.submit(range(JOBS), rate=40.0)
             await killing
-            await drained(clients, valkey, 60.0)
+            await drained(valkey, 60.0)
             verdict = await judge(clients, valkey, TENANT, kafka)
             checked(verdict)
             assert verdict.promised == JOBS
@@ -112,7 +112,7 @@ def test_writes_of_a_consumer_that_stood_still_for_too_long_are_refused_and_coun
                 await asyncio.sleep(SESSION_MS / 1000 + 6)
             finally:
                 os.kill(pid, signal.SIGCONT)
-            await drained(clients, valkey, 60.0)
+            await drained(valkey, 60.0)
             verdict = await judge(clients, valkey, TENANT, kafka)
             checked(verdict)
             assert await asyncio.to_thread(late, stack) > 0
