@@ -61,16 +61,17 @@ class AttemptSettings(SettingsGroup):
 class GateSettings(SettingsGroup):
     """When a job's request may start: only while its pool has room beyond what live calls need."""
 
-    # Of the slots that live calls leave, the share that one consumer process takes. Two processes take 6/7 of it
-    # together at 0.75, many nearly all, and no two ever more than there is. 1 lets the first process starve the others.
+    # Of the slots that live calls leave, the share that jobs take, all consumers together. 1 takes what the next live
+    # call would have found; low values leave capacity idle.
     share: float = Field(default=0.75, gt=0.0, le=1.0)
-    # Of all slots of a pool, the most that jobs of one process may have, however idle it is. A slot is given back only
-    # when its answer ends, so this bounds what a burst of live calls finds taken.
+    # Of all slots of a pool, the most that jobs may have, however idle it is. A slot is given back only when its answer
+    # ends, so this bounds what a burst of live calls finds taken.
     share_max: float = Field(default=0.5, gt=0.0, le=1.0)
-    # Of all slots, those that stay idle for a burst of live calls. 0 lets live calls queue behind jobs.
+    # Of all slots, those that are left to live calls beyond what they have at the moment. 0 lets them queue behind jobs
+    # when they become more than they lately were.
     headroom: float = Field(default=0.15, ge=0.0, le=0.9)
-    # The most that live calls had in this time counts as what they need. Short values follow every lull and are in the
-    # way of the next peak; long ones leave capacity idle after it.
+    # The most that live calls had in this time is left to them too. Short values follow every lull and are in the way
+    # of the next peak; long ones leave capacity idle after it.
     memory_seconds: float = Field(default=30.0, ge=1.0, le=3600.0)
     # Calls that wait so long inside the workers halve what jobs may have; so does a refusal.
     wait_ms_max: int = Field(default=20, ge=0, le=60_000)

@@ -2,19 +2,22 @@
 
 Several consumers share a pool without a word between them. Each takes a share of what all others leave, as queues do
 that share a switch's memory (Choudhury and Hahne, "Dynamic queue length thresholds for shared-memory packet switches",
-1998): at share a and n consumers, each settles at a / (1 + (n - 1) a) of it, so that none starves and all together
-leave some. Calls that wait in the workers in spite of that halve the number, as TCP halves its window.
+1998): at share a each of n consumers settles at a / (1 + (n - 1) a) of what live calls leave, so that none starves.
+Calls that wait in the workers in spite of that halve the number, as TCP halves its window.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil
 from typing import NamedTuple
 
 # What the router tells may be so old: a call that began or ended since may or may not be in it.
 LAG_SECONDS = 0.5
+# The router speaks ten times a second while something changes.
+LUCK = 0.1 / LAG_SECONDS
 # First window of a pool, and the pause between two halvings: the effect of one is seen after about so long.
 WINDOW_FIRST = 4
 CALM_SECONDS = 1.0
@@ -49,16 +52,23 @@ class Told:
         return self.running + self.idle
 
 
-def limit(rule: GateRule, slots: int, others: int, part: float = 1.0) -> int:
-    """Slots that this consumer may have, of `slots` in all, when `others` (live calls, other consumers) need theirs.
+def limit(rule: GateRule, slots: int, others: int, peak: int, part: float = 1.0) -> int:
+    """Slots that this consumer may have, of `slots` in all. `others` are what live calls and other consumers have now,
+    and `peak` the most that they had lately: they are left that, or what they have and the headroom, whichever is more.
 
     `part` is its part of the work of all consumers. A pool of one slot has no headroom: else no job would ever run
     there.
     """
-    free = slots - others - min(ceil(rule.headroom * slots), slots - 1)
+    headroom = min(ceil(rule.headroom * slots), slots - 1)
+    free = slots - max(peak, others + headroom)
     if free < 1:
         return 0
-    return max(1, min(int(rule.share * free), int(rule.share_max * part * slots)))
+    return max(1, min(int(share_of(rule, part) * free), int(rule.share_max * part * slots)))
+
+
+def share_of(rule: GateRule, part: float) -> float:
+    """What one consumer takes of what others leave, so that all together take `rule.share` of what live calls leave."""
+    return rule.share * part / (1 - (1 - part) * rule.share)
 
 
 class Span(NamedTuple):
@@ -103,8 +113,9 @@ class Lately:
 class PoolGate:
     """What one consumer knows of one pool. `now` are seconds that never go back."""
 
-    def __init__(self, rule: GateRule) -> None:
-        self._rule = rule
+    def __init__(self, rule: GateRule, uniform: Callable[[], float]) -> None:
+        """`uniform` gives numbers in [0, 1)."""
+        self._rule, self._uniform = rule, uniform
         self.own = 0
         self.part = 1.0
         self._own_lately = Lately(LAG_SECONDS)
@@ -114,12 +125,15 @@ class PoolGate:
         self._blind = False
         self._window = WINDOW_FIRST
         self._answered = 0
+        self._lucky = False
         self._halved_at = float("-inf")
         self._closed_until = float("-inf")
 
     def tell(self, now: float, told: Told) -> None:
         """The router's word."""
         self._told, self._told_at, self._blind = told, now, False
+        # Where less is left than there are consumers, one of them begins one call within the lag.
+        self._lucky = self._grown(now) == 0 and (self.part >= 1.0 or self._uniform() < self.part * LUCK)
         lately = self._own_lately.read(now)
         self._others_lately.set(now, max(0, told.running - lately.high))
         if told.waiting or told.wait_ms > self._rule.wait_ms_max:
@@ -134,6 +148,7 @@ class PoolGate:
     def began(self, now: float) -> None:
         """A call of ours begins."""
         self.own += 1
+        self._lucky = False
         self._own_lately.set(now, self.own)
 
     def ended(self, now: float, *, answered: bool = False) -> None:
@@ -159,9 +174,11 @@ class PoolGate:
         gap = self._shared(now) - self.own
         if gap <= 0:
             return 0
-        # What this one begins, the others begin at the same time, each its part: the gap is for all of them.
-        mine = int(gap / (1 + self._rule.share * self._unseen_per_own))
-        return max(0, min(max(mine, int(self._grown(now) == 0)), self._window - self.own))
+        # What this one begins, the others begin at the same time, each its part: the gap is for all of them. Not so
+        # what replaces calls of ours that have just ended, for the others still see those.
+        mine = int(gap / (1 + share_of(self._rule, self.part) * self._unseen_per_own))
+        again = min(gap, self._own_lately.read(now).first - self.own)
+        return max(0, min(max(mine, again, int(self._lucky)), self._window - self.own))
 
     def allowed(self, now: float) -> int:
         """Calls that this consumer may have under way."""
@@ -175,7 +192,7 @@ class PoolGate:
             return 0
         # Of ours, those that are in the word for certain; of the others', what it cannot have yet.
         others = told.running - self._own_lately.read(now).low + ceil(self._grown(now) * self._unseen_per_own)
-        return limit(self._rule, told.slots, max(others, self._others_lately.read(now).high), self.part)
+        return limit(self._rule, told.slots, others, self._others_lately.read(now).high, self.part)
 
     def _grown(self, now: float) -> int:
         """By how many calls this consumer has grown within the lag."""

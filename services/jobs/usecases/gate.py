@@ -136,7 +136,7 @@ class Gate:
     def _open(self, name: str) -> _Pool:
         pool = self._pools.get(name)
         if pool is None:
-            pool = _Pool(name, PoolGate(self._limits.rule), FairWaiting(self._limits.ageing_seconds))
+            pool = _Pool(name, PoolGate(self._limits.rule, self._uniform), FairWaiting(self._limits.ageing_seconds))
             self._pools[name] = pool
             pool.watch = asyncio.create_task(self._watch(pool), name=f"capacity of {name}")
         pool.used_at = self._clock.monotonic()

@@ -92,7 +92,7 @@ class Rig:
 
     def ports(self, registry: Registry, owner: str) -> Ports:
         topics = topics_of(self.settings)
-        all_topics = (*topics, *topics_beside(topics, self.settings.letters.steps))
+        all_topics = (*topics, *topics_beside(topics, self.settings.letters))
         return Ports(
             store=self.store,
             producer=MemoryProducer(self.broker, topics),
