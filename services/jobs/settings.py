@@ -114,6 +114,19 @@ class TopicSettings(SettingsGroup):
     replication: int = Field(default=-1, ge=-1, le=32)
 
 
+class StoreSettings(ValkeySettings):
+    """Not on the way of live calls, so a slow store is waited for: longer than a gateway may."""
+
+    connect_timeout_ms: int = Field(default=1_000, ge=1, le=10_000)
+    op_timeout_ms: int = Field(default=1_000, ge=5, le=10_000)
+
+
+class PortSettings(RpcServerSettings):
+    """Where gateways find this service."""
+
+    port: int = Field(default=8104, ge=0, le=65535)
+
+
 class JobsSettings(ServiceSettings):
     """Everything the jobs service can be told."""
 
@@ -123,10 +136,9 @@ class JobsSettings(ServiceSettings):
     name: str = ""
     # "api" takes and tells of jobs, "consumer" runs them and follows the agenda; apart they scale apart.
     roles: tuple[Role, ...] = Field(default=("api", "consumer"), min_length=1)
-    rpc: RpcServerSettings = RpcServerSettings(port=8104)
+    rpc: PortSettings = PortSettings()
     edge: EdgeSettings = EdgeSettings()
-    # Not on the way of live calls, so a slow store is waited for: its commands may take longer than the gateway's.
-    valkey: ValkeySettings = ValkeySettings(op_timeout_ms=1_000, connect_timeout_ms=1_000)
+    valkey: StoreSettings = StoreSettings()
     # Brokers are needed: jobs travel through Kafka. While none answers, jobs are accepted and wait in the store.
     kafka: KafkaSettings = KafkaSettings()
     topics: TopicSettings = TopicSettings()
