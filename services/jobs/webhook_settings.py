@@ -11,7 +11,7 @@ from libs.settings import SettingsGroup
 
 
 class WebhookSettings(SettingsGroup):
-    """Calls to addresses that callers name. They leave this process directly: its environment's proxies are not used."""
+    """Calls to addresses that callers name. They leave this process directly: no proxy of its environment is used."""
 
     # Whether plain http is called too: what is told is then read, and its signature replayed, by whoever is on the way.
     http_allowed: bool = False
