@@ -8,7 +8,6 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -108,13 +107,16 @@ async def _to_its_end(
     client: JobsClient, job: str, supervisor: Supervisor, seen: LongWork, say: Callable[[str], None]
 ) -> None:
     """Looks at the job again and again; a platform that has no answer at the moment is asked again."""
-    end = time.monotonic() + SECONDS_MAX
+    end, trouble = time.monotonic() + SECONDS_MAX, ""
     while seen.job.get("status") not in ENDED:
         if time.monotonic() > end:
-            raise CliError(f"the job has not ended after {SECONDS_MAX:.0f} s", "see .headrace/logs/jobs.log")
-        with suppress(CliError) if seen.pid else nullcontext():
-            seen.job = await asyncio.to_thread(client.get, job)
-        if not seen.pid and KILL_AFTER <= done(seen.job) < len(PLACES):
+            said = f"the job has not ended after {SECONDS_MAX:.0f} s{trouble}"
+            raise CliError(said, "see .headrace/logs/jobs.log")
+        try:
+            seen.job, trouble = await asyncio.to_thread(client.get, job), ""
+        except CliError as problem:
+            trouble = f"; the last look at it: {problem.message}"
+        if not seen.pid and seen.job and KILL_AFTER <= done(seen.job) < len(PLACES):
             _kill(supervisor, seen)
             say(f"  kill -9 {seen.pid} (jobs) after {seen.done_then} of {len(PLACES)} results")
         await asyncio.sleep(_POLL_SECONDS)
