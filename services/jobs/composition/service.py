@@ -89,7 +89,7 @@ class _Parts:
         def part() -> float:
             """By partitions: each has about the same work."""
             mine = consumers["requested"].partitions(REQUESTED)
-            return mine / settings.topics.partitions if mine else 1.0
+            return min(1.0, mine / settings.topics.partitions) if mine else 1.0
 
         running = compose_running(settings, ports, batches, self.metrics, wake=self.sweeper.wake, part=part)
         expander = Expander(ExpansionMeans(store, store, ports.gateways, self.files, sending, store))
