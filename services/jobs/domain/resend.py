@@ -42,7 +42,7 @@ def look(age_seconds: float, backlog: Backlog, resend_seconds: float) -> Look:
         return Look.LOST
     if backlog.full and age_seconds < FULL_SECONDS_MAX:
         return Look.QUEUED
-    return Look.LOST if age_seconds > 2 * backlog.wait_seconds + resend_seconds else Look.QUEUED
+    return Look.LOST if age_seconds >= 2 * backlog.wait_seconds + resend_seconds else Look.QUEUED
 
 
 def next_look_seconds(age_seconds: float, resend_seconds: float) -> float:
