@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from services.gateway.api.jobs.asked import Asked, choice, integer
 from services.gateway.api.jobs.routes import Route
 from services.gateway.domain.idempotency import HEADER, KEY_CHARS_MAX
 from services.gateway.ports.jobs import JobService
-from services.gateway.wire.job_bodies import body_of
+from services.gateway.wire.job_bodies import JobBody, body_of
 from services.gateway.wire.job_documents import (
     STATUSES,
     job_document,
@@ -63,7 +64,7 @@ class JobDesk:
     async def submit(self, asked: Asked) -> None:
         """202 with the job, which is stored and paid for."""
         key = idempotency_key(asked)
-        body = body_of(await asked.body(self._limits.body_bytes_max))
+        body = await _read(await asked.body(self._limits.body_bytes_max))
         try:
             accepted = await submitted(self._jobs, asked, body.submission, key, self._limits.submit_seconds)
         except PlatformError as problem:
@@ -113,6 +114,18 @@ class JobDesk:
                     await asked.write(result_lines(page.results))
                     page = await anext(pages, None)
             await asked.write(b"", last=True)
+
+
+async def _read(raw: bytes) -> JobBody:
+    """As `body_of`; streams beside it wait for a bit of the work at most."""
+    bits = body_of(raw)
+    while True:
+        try:
+            next(bits)
+        except StopIteration as end:
+            body: JobBody = end.value
+            return body
+        await asyncio.sleep(0)
 
 
 async def submitted(
