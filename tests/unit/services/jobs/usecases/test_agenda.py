@@ -10,7 +10,7 @@ from libs.errors import PlatformError, Reason
 from libs.testing.clock import FakeClock
 from libs.testing.loop import run
 from services.jobs.domain.agenda import Due, Task
-from services.jobs.usecases.agenda import AgendaLimits, Sweeper
+from services.jobs.usecases.agenda import APART_MAX, AgendaLimits, Sweeper
 from tests.unit.services.jobs.running_world import Observed
 
 
@@ -58,7 +58,17 @@ class Desk:
         self.times: list[float] = []
         self.failures = 0
         self.seconds = 0.0
-        self.sweeper = Sweeper(self.agenda, {Task.TELL: self.tell}, self.clock, limits, self.seen)
+        self.calling = 0
+        doing = {Task.TELL: self.tell, Task.HOOK: self.hook}
+        self.sweeper = Sweeper(self.agenda, doing, self.clock, limits, self.seen)
+
+    async def hook(self, tenant, dues):
+        """Receivers that hang for a minute."""
+        self.calling += len(dues)
+        await self.clock.sleep(60.0)
+        self.calling -= len(dues)
+        for due in dues:
+            await self.agenda.done(due)
 
     async def tell(self, tenant, dues):
         await self.clock.sleep(self.seconds)
@@ -164,6 +174,22 @@ def test_one_that_hangs_does_not_hold_up_others():
             d.agenda.add("quick", "k")
             await d.clock.sleep(6.0)
             assert [due.job for due in d.did] == ["k"]
+
+    run(main())
+
+
+def test_webhooks_that_hang_hold_up_no_ends():
+    async def main():
+        async with desk() as d:
+            for place in range(1000):
+                d.agenda.add("evil", f"h{place}", Task.HOOK)
+            await d.clock.sleep(6.0)
+            assert d.calling == APART_MAX
+            dues = [d.agenda.add(tenant, f"j{place}") for tenant in ("evil", "good") for place in range(150)]
+            await d.clock.sleep(6.0)
+            assert (d.calling, len(d.did)) == (APART_MAX, len(dues))
+            await d.clock.sleep(600.0)
+            assert (d.calling, d.agenda.due["evil"]) == (0, {})
 
     run(main())
 
