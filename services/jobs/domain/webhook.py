@@ -6,7 +6,6 @@ The signature is that of Standard Webhooks 1.0 (standardwebhooks.com), so that r
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 import ipaddress
@@ -104,7 +103,7 @@ def _key(secret: str) -> bytes:
     if secret.startswith(_SECRET_PREFIX):
         try:
             return base64.b64decode(secret.removeprefix(_SECRET_PREFIX), validate=True)
-        except binascii.Error:
+        except ValueError:  # also binascii.Error
             pass
     return secret.encode()
 

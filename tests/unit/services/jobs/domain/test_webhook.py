@@ -70,7 +70,7 @@ def test_the_signature_is_that_of_standard_webhooks():
     assert found == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
 
-@pytest.mark.parametrize("secret", ["plain text of any form", "whsec_no base64!", "whsec_abc"])
+@pytest.mark.parametrize("secret", ["plain text of any form", "whsec_no base64!", "whsec_abc", "whsec_schlüssel"])
 def test_any_other_secret_is_the_key_as_it_stands(secret):
     wanted = hmac.new(secret.encode(), b"d.7." + b"{}", hashlib.sha256).digest()
     assert signature(secret, "d", 7, b"{}") == "v1," + base64.b64encode(wanted).decode()
