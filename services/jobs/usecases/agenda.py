@@ -18,10 +18,10 @@ from services.jobs.ports.store import Agenda
 # Tenants that are looked at, and things that are done, at the same time.
 TENANTS_AT_ONCE = 16
 DOING_MAX = 200
-# These wait for outsiders, who may be slow on purpose: they have a room of their own, and so hold up each other alone.
+# These wait for outsiders, who may be slow on purpose: they get a part of the room, and so hold up each other alone.
 # What finds it full is due again after its lease, within which all that is in it should be called (64 in 10 s).
-APART = frozenset({Task.HOOK})
-APART_MAX = 128
+SLOW = frozenset({Task.HOOK})
+SLOW_MAX = 128
 # A tenant of which something was done here is looked at so soon again: what follows each other is taken together.
 WAKE_SECONDS = 0.02
 # Who the tenants are is asked so often; those of jobs that come by this process are known at once.
@@ -113,7 +113,7 @@ class Sweeper:
 
     async def _sweep(self, tenant: str) -> None:
         """Looks at a tenant once, and says when next: at once while there is more, later and later where is nothing."""
-        state, limits, room = self._tenants[tenant], self.limits, DOING_MAX - len(self._here) + self._apart()
+        state, limits, room = self._tenants[tenant], self.limits, DOING_MAX - len(self._here)
         claimed: Sequence[Due] = ()
         # Set before the look: who wakes it meanwhile sets it again.
         state.at = self.clock.monotonic() + state.pause
@@ -132,11 +132,11 @@ class Sweeper:
     def _begin(self, tenant: str, claimed: Sequence[Due]) -> None:
         """Has it done beside the sweep. What takes longer than its lease is claimed again: it is under way here."""
         kinds: dict[Task, list[Due]] = defaultdict(list)
-        room = APART_MAX - self._apart()
+        room = SLOW_MAX - sum(due.task in SLOW for due in self._here)
         for due in claimed:
             if due in self._here or due.task not in self.doing:
                 continue
-            if due.task not in APART:
+            if due.task not in SLOW:
                 kinds[due.task].append(due)
             elif room > 0:
                 room -= 1
@@ -146,10 +146,6 @@ class Sweeper:
             work = asyncio.create_task(self._do(tenant, task, dues), name=f"{task} of {tenant}")
             self._tasks.add(work)
             work.add_done_callback(self._tasks.discard)
-
-    def _apart(self) -> int:
-        """How many of those are under way."""
-        return sum(due.task in APART for due in self._here)
 
     async def _do(self, tenant: str, task: Task, dues: Sequence[Due]) -> None:
         try:
