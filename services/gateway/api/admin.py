@@ -14,6 +14,7 @@ from libs.errors import PlatformError, Reason
 from libs.telemetry.metrics import Registry
 from services.gateway.api.models import Model, ModelList, model_of
 from services.gateway.api.openapi import add_chat_route
+from services.gateway.api.openapi_jobs import add_job_routes
 from services.gateway.api.ports import Authenticator, Pipeline, admitted
 from services.gateway.wire.openai_errors import error_body, error_headers, from_status, unexpected
 
@@ -46,7 +47,7 @@ def admin_app(
     # Starlette raises it again after the reply, so that `rest` logs it.
     app.add_exception_handler(Exception, _unexpected)
     describe = app.openapi
-    app.openapi = lambda: app.openapi_schema or add_chat_route(describe())  # type: ignore[method-assign]
+    app.openapi = lambda: app.openapi_schema or add_job_routes(add_chat_route(describe()))  # type: ignore[method-assign]
     return app
 
 
