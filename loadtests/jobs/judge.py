@@ -18,6 +18,7 @@ from loadtests.jobs.topics import FINISHED
 from loadtests.overspend.books import Charged
 from services.gateway.adapters.ledger.outbox import ValkeyOutbox
 from services.gateway.adapters.ledger.spend import ValkeySpend
+from services.gateway.domain.ledger.holds import request_of
 
 _PARALLEL = 8
 _PAGE = 500
@@ -70,8 +71,8 @@ async def judge(clients: Submitters, valkey: Valkey, tenant: str, kafka: KafkaSe
         verdict.doubled_effects += 1
         verdict.name(f"{job} was promised for two submissions")
     live = sum(map(len, log.expected.values())) and await _live_cost(valkey, tenant)
-    requests = await _read_jobs(clients, verdict)
-    await _read_charges(valkey, tenant, verdict, requests, live)
+    answers = await _read_jobs(clients, verdict)
+    await _read_charges(valkey, tenant, verdict, answers, live)
     await _read_finished(kafka, verdict, {each.job for each in log.promises.values()})
     return verdict
 
@@ -83,9 +84,17 @@ async def _live_cost(valkey: Valkey, tenant: str) -> int:
     return sum(entry.cost for entry in calls[:PROMPTS])
 
 
-async def _read_jobs(clients: Submitters, verdict: Verdict) -> dict[str, str]:
-    """Judges each job; returns request id → job."""
-    todo, states, requests = iter(list(clients.log.promises.values())), Counter[str](), dict[str, str]()
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """The job that a request was made for, and what its answer costs."""
+
+    job: str
+    cost: int
+
+
+async def _read_jobs(clients: Submitters, verdict: Verdict) -> dict[str, _Answer]:
+    """Judges each job; returns its answer by request id."""
+    todo, states, answers = iter(list(clients.log.promises.values())), Counter[str](), dict[str, _Answer]()
 
     async def some() -> None:
         for promise in todo:
@@ -100,27 +109,31 @@ async def _read_jobs(clients: Submitters, verdict: Verdict) -> dict[str, str]:
             if text_of(result) != clients.log.expected[promise.number % PROMPTS]:
                 verdict.wrong += 1
                 verdict.name(f"{promise.job} was answered with {text_of(result)[:80]!r}")
-            verdict.cost_of_results += tokens_of(result)
-            if str(result["id"]) in requests:
+            if str(result["id"]) in answers:
                 verdict.doubled_effects += 1
-            requests[str(result["id"])] = promise.job
+                verdict.name(f"{promise.job} has the answer of another job")
+            answers[str(result["id"])] = _Answer(promise.job, tokens_of(result))
+            verdict.cost_of_results += tokens_of(result)
 
     await asyncio.gather(*(some() for _ in range(_PARALLEL)))
     verdict.states = dict(states)
-    return requests
+    return answers
 
 
-async def _read_charges(valkey: Valkey, tenant: str, verdict: Verdict, requests: Mapping[str, str], live: int) -> None:
+async def _read_charges(
+    valkey: Valkey, tenant: str, verdict: Verdict, answers: Mapping[str, _Answer], live: int
+) -> None:
+    """Each answer was charged what it costs, over all holds that it had; nothing else was charged."""
     charges = await read_charges(valkey, tenant)
-    per_job = Counter(requests[request] for request, charged in charges.items() if charged.cost and request in requests)
-    foreign = {request: c.cost for request, c in charges.items() if c.cost and request not in requests}
-    for job, count in per_job.items():
-        if count > 1:
+    for request, answer in answers.items():
+        charged = charges[request].cost if request in charges else 0
+        if charged != answer.cost:
             verdict.doubled_charges += 1
-            verdict.name(f"{job} was charged {count} times")
-    verdict.doubled_charges += max(0, len(foreign) - PROMPTS)
-    if len(foreign) > PROMPTS:
-        verdict.name(f"{len(foreign) - PROMPTS} charges belong to no result, such as {list(foreign)[-3:]}")
+            verdict.name(f"{answer.job} costs {answer.cost} and was charged {charged}")
+    foreign = [request for request, charged in charges.items() if charged.cost and request not in answers]
+    if len(foreign) > PROMPTS:  # the live calls that taught the answers are among them
+        verdict.doubled_charges += len(foreign) - PROMPTS
+        verdict.name(f"{len(foreign) - PROMPTS} charges belong to no result, such as {foreign[-3:]}")
     (scope,) = await ValkeySpend(valkey).of_scopes(tenant, ["t"])
     verdict.settled, verdict.held = scope.settled_nanodollars - live, scope.held_nanodollars
 
@@ -131,7 +144,7 @@ async def read_charges(valkey: Valkey, tenant: str) -> dict[str, Charged]:
     while entries := await outbox.read(tenant, after, _PAGE):
         for entry in entries:
             if entry.kind in {"settled", "expired", "corrected"}:
-                charged = found.setdefault(entry.request_id.partition("~")[0], Charged())
+                charged = found.setdefault(request_of(entry.request_id), Charged())
                 charged.cost += entry.cost
         after = entries[-1].id
     return found
