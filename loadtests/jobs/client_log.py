@@ -104,7 +104,7 @@ class Submitters:
             except OSError as lost:
                 self.log.tries[type(lost).__name__] += 1
             else:
-                self.log.tries[str(answer.status)] += 1
+                self.log.tries[" ".join([str(answer.status), *filter(None, [(answer.error or {}).get("code")])])] += 1
                 if answer.status == 202:
                     self.log.promises[number] = Promise(number, str(json.loads(answer.body)["id"]), tries)
                     return
