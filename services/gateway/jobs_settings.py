@@ -17,6 +17,9 @@ class JobsEdgeSettings(SettingsGroup):
     transport: Transport = "trunk"
     # A job's body. Services exchange messages of 8 MiB, so larger ones would fail further in; batches have files.
     body_bytes_max: int = Field(default=7 * 2**20, ge=1024, le=7 * 2**20)
+    # Requests of one job: each takes some microseconds here, in which live calls wait. Not below the jobs service's
+    # accept.requests_max, or jobs that it would take are refused here.
+    requests_max: int = Field(default=1_000, ge=1, le=10_000)
     # Setting aside what a job may cost takes a look at each of its requests. Low values refuse long jobs, whose
     # callers then send them again.
     submit_seconds: float = Field(default=90.0, ge=1.0, le=600.0)

@@ -22,6 +22,7 @@ from services.gateway.domain.turns import Principal
 from services.gateway.metrics import RestMetrics
 from services.gateway.ports.jobs import JobService
 from services.gateway.usecases.job_news import job_news
+from services.gateway.wire.job_bodies import check_count
 from services.gateway.wire.key_texts import scrub
 
 SERVICE = pb.DESCRIPTOR.services_by_name["JobService"]
@@ -73,6 +74,7 @@ class GrpcJobs:
         if name != SUBMIT:
             timeout = self._timeout(info, self._limits.call_seconds)
             return await jobs.call(name, asked, principal, timeout=timeout)
+        check_count(len(asked.requests), self._limits.requests_max)
         for request in asked.requests:
             if request.work.WhichOneof("form") == "chat" and not request.work.path:
                 request.work.path = CHAT_PATH

@@ -107,7 +107,9 @@ def bounds_of(settings: GatewaySettings) -> Limits:
 
 def _job_limits(settings: GatewaySettings) -> JobLimits:
     jobs = settings.jobs
-    return JobLimits(jobs.body_bytes_max, jobs.submit_seconds, jobs.call_seconds, jobs.results_seconds)
+    return JobLimits(
+        jobs.body_bytes_max, jobs.submit_seconds, jobs.call_seconds, jobs.results_seconds, jobs.requests_max
+    )
 
 
 def _job_routes(settings: GatewaySettings, ports: Ports, news: NewsDesk | None, metrics: RestMetrics) -> JobRoutes:

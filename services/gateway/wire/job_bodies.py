@@ -22,8 +22,9 @@ _Bad = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _Object = dict[str, msgspec.Raw]
 _OBJECT = msgspec.json.Decoder(_Object)
 _TEXT = msgspec.json.Decoder(str)
-# Bytes of requests between two yields, some tenths of a millisecond.
+# Bytes of requests between two yields, some tenths of a millisecond; a small request takes as long as one of a KiB.
 _BIT_BYTES = 256 * 1024
+_REQUEST_BYTES = 1024
 
 
 class _Webhook(msgspec.Struct, forbid_unknown_fields=True):
@@ -64,7 +65,7 @@ class JobBody:
     single: bool
 
 
-def body_of(raw: bytes) -> Generator[None, None, JobBody]:
+def body_of(raw: bytes, requests_max: int) -> Generator[None, None, JobBody]:
     """What a body asks for, bit by bit, so that the event loop has its turn in between.
 
     Raises PlatformError, always a 400, with the field at fault as `param`. Requests are passed on as they stand in the
@@ -73,10 +74,11 @@ def body_of(raw: bytes) -> Generator[None, None, JobBody]:
     top = _decoded(_OBJECT, raw, "")
     if "requests" in top:
         many = _decoded(_MANY, raw, "")
+        check_count(len(many.requests), requests_max)
         found, done = _submission(many), 0
         for place, each in enumerate(many.requests):
             _add(found, *_request(each, place))
-            done += len(each)
+            done += _REQUEST_BYTES + len(each)
             if done >= _BIT_BYTES:
                 yield
                 done = 0
@@ -86,6 +88,16 @@ def body_of(raw: bytes) -> Generator[None, None, JobBody]:
     found = _submission(options)
     _add(found, "", body)
     return JobBody(found, single=True)
+
+
+def check_count(requests: int, requests_max: int) -> None:
+    """Raises INVALID_REQUEST before anything is done for each of them: a body has room for millions."""
+    if requests > requests_max:
+        message = (
+            f"'requests' holds {requests}; one job takes {requests_max}. Send several jobs, or upload them as a file "
+            "and make it a batch."
+        )
+        raise invalid("requests", message)
 
 
 def _submission(options: _Options) -> pb.SubmitJobRequest:

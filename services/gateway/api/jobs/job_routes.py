@@ -37,12 +37,13 @@ _FIRST = "requests[0]"
 
 @dataclass(frozen=True, slots=True)
 class JobLimits:
-    """`body_bytes_max` of a submission; `submit_seconds` may accepting one take, `call_seconds` anything else."""
+    """`body_bytes_max`, `requests_max` of a submission; `submit_seconds` may accepting one take, `call_seconds` all else."""
 
     body_bytes_max: int = 7 * 2**20
     submit_seconds: float = 90.0
     call_seconds: float = 10.0
     results_seconds: float = 600.0
+    requests_max: int = 1_000
 
 
 class JobDesk:
@@ -64,7 +65,7 @@ class JobDesk:
     async def submit(self, asked: Asked) -> None:
         """202 with the job, which is stored and paid for."""
         key = idempotency_key(asked)
-        body = await _read(await asked.body(self._limits.body_bytes_max))
+        body = await _read(await asked.body(self._limits.body_bytes_max), self._limits.requests_max)
         try:
             accepted = await submitted(self._jobs, asked, body.submission, key, self._limits.submit_seconds)
         except PlatformError as problem:
@@ -116,9 +117,9 @@ class JobDesk:
             await asked.write(b"", last=True)
 
 
-async def _read(raw: bytes) -> JobBody:
+async def _read(raw: bytes, requests_max: int) -> JobBody:
     """As `body_of`; streams beside it wait for a bit of the work at most."""
-    bits = body_of(raw)
+    bits = body_of(raw, requests_max)
     while True:
         try:
             next(bits)

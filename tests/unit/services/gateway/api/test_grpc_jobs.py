@@ -16,6 +16,7 @@ from libs.rpc.server import RpcServer
 from libs.rpc.settings import RpcServerSettings
 from libs.testing.channels import grpc_settled
 from services.gateway.api.grpc_jobs import SERVICE
+from services.gateway.settings import GatewaySettings
 from tests.unit.services.gateway.api.jobs.bench import with_bench
 from tests.unit.services.jobs.accept_rig import CHAT, asked
 
@@ -91,6 +92,15 @@ def test_a_request_may_be_given_as_a_message():
         assert code is grpc.StatusCode.INVALID_ARGUMENT
 
     with_stub(use)
+
+
+def test_requests_are_counted_before_they_go_on():
+    async def use(bench, stub):
+        code = await refused(stub("SubmitJob", asked(3)))
+        assert (code, bench.rig.gateways.seen) == (grpc.StatusCode.INVALID_ARGUMENT, [])
+        assert (await stub("SubmitJob", asked(2))).job.total == 2
+
+    with_stub(use, settings=GatewaySettings(jobs={"requests_max": 2}))
 
 
 def test_the_key_makes_it_one_job():

@@ -149,6 +149,16 @@ def test_what_the_gateway_refuses_is_told_with_the_field_at_fault():
     with_bench(use)
 
 
+def test_requests_are_counted_before_any_of_them_is_looked_at():
+    async def use(bench):
+        # Not even an object is the second; a body of 7 MiB has room for millions.
+        found = error(await bench.http.post("/v1/jobs", json={"requests": [CHAT, 3, 3]}))
+        assert found == (400, None, "requests")
+        assert (await bench.http.post("/v1/jobs", json={"requests": [CHAT, CHAT]})).status_code == 202
+
+    with_bench(use, settings=GatewaySettings(jobs={"requests_max": 2}))
+
+
 def test_bodies_are_bounded():
     async def use(bench):
         large = {**CHAT, "user": "x" * 2000}
