@@ -34,8 +34,8 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class BeginAsk:
-    """An attempt is about to begin. `owner` names the consumer's life; `replayed`: it comes out of the dead letters,
-    which reopens a dead part and counts its attempts anew.
+    """An attempt is about to begin. `owner` names it: asked again under the same name, because the reply was lost, it
+    counts once. `replayed`: it comes out of the dead letters, which reopens a dead part and counts its attempts anew.
     """
 
     key: PartKey

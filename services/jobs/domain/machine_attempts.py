@@ -21,6 +21,10 @@ def begin(record: JobRecord, part: PartRecord, ask: BeginAsk, now: int) -> Begun
         return _begun(Verdict.POISON, record, part)
     if dead:
         record.reopen(part, now)
+    if part.state is PartState.RUNNING and part.owner == ask.owner:
+        # The same ask once more, whose reply was lost: nobody has died of the part meanwhile.
+        part.attempt -= 1
+        record.attempts -= 1
     poison = part.attempt >= ask.attempts_max
     part.state, part.owner, part.lease_ms, part.tokens = PartState.RUNNING, ask.owner, now + ask.lease_ms, 0
     part.epoch += 1

@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from typing import TypeVar
 
 from libs.clock import Clock
@@ -87,6 +88,7 @@ class AttemptDesk:
     ) -> None:
         self._store, self._agenda, self._clock, self._times, self._observer = store, agenda, clock, times, observer
         self._owner, self._wake, self._uniform = owner, wake, uniform
+        self._numbers = count(1)
         self._begins: Coalescer[BeginAsk, Begun] = Coalescer(store.begin, "begin")
         self._effects: Coalescer[Effect, Verdict] = Coalescer(store.apply, "apply")
         self._returns: Coalescer[Return, Verdict] = Coalescer(store.put_back, "put back")
@@ -105,7 +107,8 @@ class AttemptDesk:
     async def begin(self, tenant: str, key: PartKey, *, replayed: bool) -> Begun:
         """Records an attempt, before any of its work. Waits for a store that is away."""
         times = self._times
-        ask = BeginAsk(key, self._owner, times.lease_ms, times.attempts_max, replayed)
+        owner = f"{self._owner}:{next(self._numbers)}"
+        ask = BeginAsk(key, owner, times.lease_ms, times.attempts_max, replayed)
         begun = await self._patiently(lambda: self._begins.ask(tenant, ask))
         self._observer.begun(begun.verdict)
         return begun

@@ -104,6 +104,10 @@ local function begin_one(prefix, ask, plan, now)
   elseif dead then
     reopen(key, s, a, ask, found, plan, now)
   end
+  if a[P_STATE] == P_RUNNING and a[P_OWNER] == ask[3] then
+    -- The same ask once more, whose reply was lost: nobody has died of the part meanwhile.
+    a[P_ATTEMPT], s[ATTEMPTS] = a[P_ATTEMPT] - 1, s[ATTEMPTS] - 1
+  end
   local poison = a[P_ATTEMPT] >= ask[5]
   s[TOKENS] = s[TOKENS] - a[P_TOKENS]
   a[P_STATE], a[P_OWNER], a[P_LEASE], a[P_TOKENS] = P_RUNNING, ask[3], now + ask[4], 0

@@ -153,7 +153,8 @@ def _answered(world: World, at: int, verdict: Verdict, work: Work | None) -> Ver
 
 def deliver(world: World, at: int, part: int, replayed: bool) -> Verdict:  # noqa: FBT001 -- a move's argument
     """A message, or a dead letter that comes back, is there for an idle consumer."""
-    (begun,) = world.jobs.begin([BeginAsk(PartKey(JOB, part), f"c{at}", 0, world.attempts_max, replayed)], NOW)
+    owner = f"c{at}:{world.record.parts[part].epoch}"
+    (begun,) = world.jobs.begin([BeginAsk(PartKey(JOB, part), owner, 0, world.attempts_max, replayed)], NOW)
     if begun.verdict in TAKEN:
         _become(world, at, Work(part, begun.epoch, begun.have, poison=begun.verdict is Verdict.POISON))
     return begun.verdict

@@ -11,10 +11,7 @@ import pytest
 from libs.errors import Reason
 from libs.kafka.handling import PoisonError, RetryLaterError
 from libs.testing.loop import run
-from services.jobs.domain.agenda import Task
-from services.jobs.domain.gate import GateRule
 from services.jobs.domain.job import JobState
-from services.jobs.ports.neighbours import Room
 from tests.unit.services.jobs.running_world import ANSWER, TENANT, World, failing, key
 
 
@@ -231,66 +228,6 @@ def test_a_refusal_is_the_result():
             (result,) = await w.store.results(TENANT, "job_1", 0, 1)
             assert result.status_code == 429
             assert b"budget_exceeded" in result.body
-
-    tried(main)
-
-
-def test_a_full_pool_gives_the_place_back_and_is_asked_again_later():
-    async def main():
-        async with world(held_seconds=20.0) as w:
-            await w.job()
-            w.capacity.room = Room(0, 100, 5, 300, 4)
-            began = w.clock.monotonic()
-            await w.consumer(attempts_max=1).run(TENANT, key())  # returns: no message need wait for it
-            assert 19.0 < w.clock.monotonic() - began < 23.0
-            assert w.gateways.asked == {}
-            assert await w.due() == []
-            await w.clock.sleep(21.0)
-            assert [(due.task, due.part) for due in await w.due()] == [(Task.SEND, 0)]
-            w.capacity.room = Room(100, 0, 0, 0, 4)
-            await w.consumer(attempts_max=1).run(TENANT, key())
-            assert (await w.get()).succeeded == 1
-
-    tried(main)
-
-
-def test_nothing_starts_while_the_router_is_away():
-    async def main():
-        async with world(held_seconds=20.0) as w:
-            await w.job()
-            w.capacity.away = failing(Reason.WORKER_LOST)
-            running = asyncio.create_task(w.consumer().run(TENANT, key()))
-            await w.clock.sleep(10.0)
-            assert w.gateways.asked == {}
-            w.capacity.away = None
-            await running
-            assert (await w.get()).succeeded == 1
-
-    tried(main)
-
-
-def test_an_unknown_pool_is_tried_out():
-    async def main():
-        async with world(rule=GateRule(blind_max=2)) as w:
-            await w.job(steps=10)
-            w.capacity.away = failing(Reason.MODEL_NOT_FOUND)
-            await w.consumer().run(TENANT, key())
-            assert (await w.get()).succeeded == 10
-            assert w.gateways.running_max == 2
-
-    tried(main)
-
-
-def test_refusals_for_want_of_room_wait_at_the_gate():
-    async def main():
-        async with world() as w:
-            await w.job()
-            w.gateways.failures = {"job_1/0": [failing(Reason.OVERLOADED, 1.0)] * 5}
-            began = w.clock.monotonic()
-            await w.consumer().run(TENANT, key())
-            assert w.clock.monotonic() - began >= 5.0
-            assert w.seen.counts["crowded"] == 5
-            assert (await w.get()).succeeded == 1
 
     tried(main)
 

@@ -57,6 +57,7 @@ class Desk:
 
     def __init__(self):
         self.tenant = f"tenant{next(_tenants)}"
+        self._owners = count(1)
 
     def new(self, job="job_1", parts=1, steps=1, key="k1", user="ada", **more):
         return NewJob(
@@ -89,7 +90,8 @@ class Desk:
     def end(self, state=JobState.CANCELLED, job="job_1"):
         return self.do(self.store.end(self.tenant, job, state))
 
-    def begin(self, job="job_1", part=0, owner="me", lease_ms=LEASE_MS, attempts_max=3, *, replayed=False):
+    def begin(self, job="job_1", part=0, owner="", lease_ms=LEASE_MS, attempts_max=3, *, replayed=False):
+        owner = owner or f"me:{next(self._owners)}"
         ask = BeginAsk(PartKey(job, part), owner, lease_ms, attempts_max, replayed)
         (begun,) = self.do(self.store.begin(self.tenant, [ask]))
         return begun

@@ -101,6 +101,15 @@ def test_a_part_that_is_begun_too_often_is_poison_and_can_be_given_up(desk):
     assert desk.put_back(poison.epoch, lost(0), dead=True) is Verdict.APPLIED
 
 
+def test_an_attempt_that_is_begun_again_because_its_reply_was_lost_counts_once(desk):
+    desk.confirmed()
+    epochs = [desk.begin(owner="me:1", attempts_max=2).epoch for _ in range(5)]
+    assert epochs == [1, 2, 3, 4, 5]
+    assert (desk.get().attempts, desk.begin(owner="heir", attempts_max=2).attempt) == (1, 2)
+    assert desk.begin(owner="heir", attempts_max=2).verdict is Verdict.APPLIED
+    assert desk.begin(owner="third", attempts_max=2).verdict is Verdict.POISON
+
+
 def test_a_dead_part_stays_poison_so_that_its_letter_is_written_again_after_a_crash(desk):
     desk.confirmed()
     epoch = desk.begin().epoch
@@ -196,7 +205,9 @@ def test_a_batch_of_asks_is_as_many_asks_one_after_the_other(desk):
     desk.confirmed("job_1", parts=2)
     desk.confirmed("job_2")
     asks = [("job_1", 0), ("job_1", 0), ("job_3", 0), ("job_2", 0), ("job_1", 1), ("job_1", 7)]
-    begun = desk.do(desk.store.begin(desk.tenant, [BeginAsk(PartKey(*key), "me", LEASE_MS, 1) for key in asks]))
+    begun = desk.do(
+        desk.store.begin(desk.tenant, [BeginAsk(PartKey(*key), f"me:{at}", LEASE_MS, 1) for at, key in enumerate(asks)])
+    )
     applied, poison, unknown = Verdict.APPLIED, Verdict.POISON, Verdict.UNKNOWN
     assert [each.verdict for each in begun] == [applied, poison, unknown, applied, applied, unknown]
     effects = [
