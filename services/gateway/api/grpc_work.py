@@ -18,6 +18,8 @@ from libs.rpc.api import CallInfo, Handler, Responder
 from libs.rpc.method import method
 from services.gateway.domain.attempts import PASSING
 from services.gateway.domain.idempotency import AbandonedError
+from services.gateway.domain.ledger.pricing import MILLION
+from services.gateway.domain.ledger.types import Terms
 from services.gateway.domain.turns import ChatRequest, Principal
 from services.gateway.events import Delta, Ended, Event
 from services.gateway.metrics import WorkMetrics
@@ -54,10 +56,14 @@ AGAIN = PASSING | {
 
 @dataclass(frozen=True, slots=True)
 class WorkLimits:
-    """An outcome's body beyond `body_bytes_max` could not cross to another service; `progress` is in seconds."""
+    """An outcome's body beyond `body_bytes_max` could not cross to another service; `progress` is in seconds.
+
+    `batch_ppm`: share of the price (millionths) of batches that begin again after their end.
+    """
 
     body_bytes_max: int = 7 * 2**20
     progress: float = 1.0
+    batch_ppm: int = MILLION
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +155,7 @@ class GrpcWork:
         work = request.work
         body = work.SerializeToString(deterministic=True)
         decode = partial(self.decoder.decode, work)
-        step = Step(request.tenant, request.reservation, request.key, body, decode)
+        step = Step(request.tenant, request.reservation, request.key, body, decode, self._afterwards(request))
         deadline = info.deadline or self.clock.monotonic()
         found = await self.performing.open(step, request_id=request_id, deadline=deadline)
         telling = _Telling(found, responder, self.clock, self.limits)
@@ -159,6 +165,12 @@ class GrpcWork:
                 await responder.ready()
         self.metrics.performed("replayed" if found.answer.replayed else "answered")
         return telling.outcome()
+
+    def _afterwards(self, request: pb.PerformRequest) -> Terms | None:
+        caller = request.caller
+        if not caller.key_id:
+            return None
+        return Terms(caller.key_id, caller.user, self.limits.batch_ppm if request.batch else MILLION)
 
 
 class _Telling:

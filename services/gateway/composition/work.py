@@ -14,7 +14,7 @@ from services.gateway.adapters.accounts.assembly import AccountParts
 from services.gateway.adapters.assembly import OpenPipeline
 from services.gateway.adapters.idempotency import AnswerLimits, ValkeyAnswers
 from services.gateway.adapters.ledger.assembly import LedgerParts
-from services.gateway.api.grpc_work import GrpcWork, WorkDecoder
+from services.gateway.api.grpc_work import GrpcWork, WorkDecoder, WorkLimits
 from services.gateway.composition.face import bounds_of
 from services.gateway.metrics import WorkMetrics
 from services.gateway.settings import GatewaySettings
@@ -82,4 +82,5 @@ def compose_work(settings: GatewaySettings, ports: WorkPorts, stack: AsyncExitSt
     performing = Performing(accounts.holders, desk, keyed, answers)
     bounds = bounds_of(settings)
     metrics = WorkMetrics(app.telemetry.registry, lambda: len(keyed))
-    return GrpcWork(reserving, performing, desk, WorkDecoder(ChatDecoder(bounds), bounds), clock, metrics)
+    decoder, limits = WorkDecoder(ChatDecoder(bounds), bounds), WorkLimits(batch_ppm=work.batch_price_ppm)
+    return GrpcWork(reserving, performing, desk, decoder, clock, metrics, limits)

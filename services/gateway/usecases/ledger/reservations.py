@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from libs.errors import PlatformError, Reason
 from services.gateway.domain.ledger.told import not_reserved
-from services.gateway.domain.ledger.types import Outcome, ReservationState, Terms
+from services.gateway.domain.ledger.types import Outcome, Terms
 from services.gateway.ports import Reservations
 from services.gateway.usecases.ledger.lives import Lives
 
@@ -33,12 +33,10 @@ class ReservationDesk:
             raise released(reservation)
         return reply.amount
 
-    async def find(self, tenant: str, reservation: str) -> ReservationState:
-        """An open reservation. Raises CONFLICT where there is none (any more)."""
+    async def terms(self, tenant: str, reservation: str) -> Terms | None:
+        """The terms of a reservation; None where it is not open (any more)."""
         found = await self._store.find(tenant, reservation)
-        if found is None or not found.open:
-            raise released(reservation)
-        return found
+        return found.terms if found is not None and found.open else None
 
     async def release(self, tenant: str, reservations: Sequence[str]) -> int:
         """Frees what they have left; how much that was. One that comes later is refused."""

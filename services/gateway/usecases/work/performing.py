@@ -14,19 +14,23 @@ from services.gateway.events import Event
 from services.gateway.ports.answers import Abandoned
 from services.gateway.usecases.accounts.holders import KeyHolders
 from services.gateway.usecases.idempotent import Answer, KeyedChat
-from services.gateway.usecases.ledger.reservations import ReservationDesk
+from services.gateway.usecases.ledger.reservations import ReservationDesk, released
 from services.gateway.usecases.work.holder import in_background
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One request of a job. `body` is all that makes it the same request again, `key` its name ("<job>/<step>")."""
+    """One request of a job. `body` is all that makes it the same request again, `key` its name ("<job>/<step>").
+
+    `afterwards` are the terms where the reservation was released already; None = then nothing is done.
+    """
 
     tenant: str
     reservation: str
     key: str
     body: bytes
     decode: Callable[[Principal], ChatRequest]
+    afterwards: Terms | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,9 @@ class Performing:
 
     async def open(self, step: Step, *, request_id: str, deadline: float) -> Performance:
         """Begins an answer, or finds it; `deadline` is `Clock.monotonic` seconds. Raises PlatformError."""
-        terms = (await self._desk.find(step.tenant, step.reservation)).terms
+        terms = await self._desk.terms(step.tenant, step.reservation) or step.afterwards
+        if terms is None:
+            raise released(step.reservation)
         holder = await self._holders.principal(step.tenant, terms.key)
         principal = in_background(holder, step.reservation, terms)
         request = step.decode(principal)

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from headrace.gateway.v1 import chat_pb2 as headrace_dot_gateway_dot_v1_dot_chat__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eheadrace/gateway/v1/work.proto\x12\x13headrace.gateway.v1\x1a\x1eheadrace/gateway/v1/chat.proto\"N\n\x06\x43\x61ller\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06key_id\x18\x02 \x01(\t\x12\x0c\n\x04user\x18\x03 \x01(\t\x12\x16\n\x0emanages_tenant\x18\x04 \x01(\x08\"^\n\x04Work\x12\x0e\n\x04\x62ody\x18\x01 \x01(\x0cH\x00\x12\x30\n\x04\x63hat\x18\x02 \x01(\x0b\x32 .headrace.gateway.v1.ChatRequestH\x00\x12\x0c\n\x04path\x18\x03 \x01(\tB\x06\n\x04\x66orm\"\x8e\x01\n\x0eReserveRequest\x12\x13\n\x0breservation\x18\x01 \x01(\t\x12+\n\x06\x63\x61ller\x18\x02 \x01(\x0b\x32\x1b.headrace.gateway.v1.Caller\x12+\n\x08requests\x18\x03 \x03(\x0b\x32\x19.headrace.gateway.v1.Work\x12\r\n\x05\x62\x61tch\x18\x04 \x01(\x08\"?\n\x0fReserveResponse\x12\x1c\n\x14reserved_nanodollars\x18\x01 \x01(\x03\x12\x0e\n\x06models\x18\x02 \x03(\t\"6\n\x0eReleaseRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x14\n\x0creservations\x18\x02 \x03(\t\"/\n\x0fReleaseResponse\x12\x1c\n\x14released_nanodollars\x18\x01 \x01(\x03\"k\n\x0ePerformRequest\x12\x13\n\x0breservation\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\'\n\x04work\x18\x03 \x01(\x0b\x32\x19.headrace.gateway.v1.Work\x12\x0b\n\x03key\x18\x04 \x01(\t\"B\n\x0e\x41\x62\x61ndonRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x13\n\x0breservation\x18\x02 \x01(\t\x12\x0b\n\x03key\x18\x03 \x01(\t\"\x11\n\x0f\x41\x62\x61ndonResponse\"\xa3\x02\n\x0fPerformResponse\x12\x19\n\x11\x63ompletion_tokens\x18\x01 \x01(\r\x12=\n\x07outcome\x18\x02 \x01(\x0b\x32,.headrace.gateway.v1.PerformResponse.Outcome\x1a\xb5\x01\n\x07Outcome\x12\x13\n\x0bstatus_code\x18\x01 \x01(\r\x12\x0c\n\x04\x62ody\x18\x02 \x01(\x0c\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x15\n\rprompt_tokens\x18\x04 \x01(\r\x12\x15\n\rcached_tokens\x18\x05 \x01(\r\x12\x19\n\x11\x63ompletion_tokens\x18\x06 \x01(\r\x12\x18\n\x10\x63ost_nanodollars\x18\x07 \x01(\x03\x12\x10\n\x08replayed\x18\x08 \x01(\x08\x32\xe7\x02\n\x0bWorkService\x12T\n\x07Reserve\x12#.headrace.gateway.v1.ReserveRequest\x1a$.headrace.gateway.v1.ReserveResponse\x12T\n\x07Release\x12#.headrace.gateway.v1.ReleaseRequest\x1a$.headrace.gateway.v1.ReleaseResponse\x12V\n\x07Perform\x12#.headrace.gateway.v1.PerformRequest\x1a$.headrace.gateway.v1.PerformResponse0\x01\x12T\n\x07\x41\x62\x61ndon\x12#.headrace.gateway.v1.AbandonRequest\x1a$.headrace.gateway.v1.AbandonResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eheadrace/gateway/v1/work.proto\x12\x13headrace.gateway.v1\x1a\x1eheadrace/gateway/v1/chat.proto\"N\n\x06\x43\x61ller\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06key_id\x18\x02 \x01(\t\x12\x0c\n\x04user\x18\x03 \x01(\t\x12\x16\n\x0emanages_tenant\x18\x04 \x01(\x08\"^\n\x04Work\x12\x0e\n\x04\x62ody\x18\x01 \x01(\x0cH\x00\x12\x30\n\x04\x63hat\x18\x02 \x01(\x0b\x32 .headrace.gateway.v1.ChatRequestH\x00\x12\x0c\n\x04path\x18\x03 \x01(\tB\x06\n\x04\x66orm\"\x8e\x01\n\x0eReserveRequest\x12\x13\n\x0breservation\x18\x01 \x01(\t\x12+\n\x06\x63\x61ller\x18\x02 \x01(\x0b\x32\x1b.headrace.gateway.v1.Caller\x12+\n\x08requests\x18\x03 \x03(\x0b\x32\x19.headrace.gateway.v1.Work\x12\r\n\x05\x62\x61tch\x18\x04 \x01(\x08\"?\n\x0fReserveResponse\x12\x1c\n\x14reserved_nanodollars\x18\x01 \x01(\x03\x12\x0e\n\x06models\x18\x02 \x03(\t\"6\n\x0eReleaseRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x14\n\x0creservations\x18\x02 \x03(\t\"/\n\x0fReleaseResponse\x12\x1c\n\x14released_nanodollars\x18\x01 \x01(\x03\"\xa7\x01\n\x0ePerformRequest\x12\x13\n\x0breservation\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\'\n\x04work\x18\x03 \x01(\x0b\x32\x19.headrace.gateway.v1.Work\x12\x0b\n\x03key\x18\x04 \x01(\t\x12+\n\x06\x63\x61ller\x18\x05 \x01(\x0b\x32\x1b.headrace.gateway.v1.Caller\x12\r\n\x05\x62\x61tch\x18\x06 \x01(\x08\"B\n\x0e\x41\x62\x61ndonRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x13\n\x0breservation\x18\x02 \x01(\t\x12\x0b\n\x03key\x18\x03 \x01(\t\"\x11\n\x0f\x41\x62\x61ndonResponse\"\xa3\x02\n\x0fPerformResponse\x12\x19\n\x11\x63ompletion_tokens\x18\x01 \x01(\r\x12=\n\x07outcome\x18\x02 \x01(\x0b\x32,.headrace.gateway.v1.PerformResponse.Outcome\x1a\xb5\x01\n\x07Outcome\x12\x13\n\x0bstatus_code\x18\x01 \x01(\r\x12\x0c\n\x04\x62ody\x18\x02 \x01(\x0c\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x15\n\rprompt_tokens\x18\x04 \x01(\r\x12\x15\n\rcached_tokens\x18\x05 \x01(\r\x12\x19\n\x11\x63ompletion_tokens\x18\x06 \x01(\r\x12\x18\n\x10\x63ost_nanodollars\x18\x07 \x01(\x03\x12\x10\n\x08replayed\x18\x08 \x01(\x08\x32\xe7\x02\n\x0bWorkService\x12T\n\x07Reserve\x12#.headrace.gateway.v1.ReserveRequest\x1a$.headrace.gateway.v1.ReserveResponse\x12T\n\x07Release\x12#.headrace.gateway.v1.ReleaseRequest\x1a$.headrace.gateway.v1.ReleaseResponse\x12V\n\x07Perform\x12#.headrace.gateway.v1.PerformRequest\x1a$.headrace.gateway.v1.PerformResponse0\x01\x12T\n\x07\x41\x62\x61ndon\x12#.headrace.gateway.v1.AbandonRequest\x1a$.headrace.gateway.v1.AbandonResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,16 +44,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RELEASEREQUEST']._serialized_end=527
   _globals['_RELEASERESPONSE']._serialized_start=529
   _globals['_RELEASERESPONSE']._serialized_end=576
-  _globals['_PERFORMREQUEST']._serialized_start=578
-  _globals['_PERFORMREQUEST']._serialized_end=685
-  _globals['_ABANDONREQUEST']._serialized_start=687
-  _globals['_ABANDONREQUEST']._serialized_end=753
-  _globals['_ABANDONRESPONSE']._serialized_start=755
-  _globals['_ABANDONRESPONSE']._serialized_end=772
-  _globals['_PERFORMRESPONSE']._serialized_start=775
-  _globals['_PERFORMRESPONSE']._serialized_end=1066
-  _globals['_PERFORMRESPONSE_OUTCOME']._serialized_start=885
-  _globals['_PERFORMRESPONSE_OUTCOME']._serialized_end=1066
-  _globals['_WORKSERVICE']._serialized_start=1069
-  _globals['_WORKSERVICE']._serialized_end=1428
+  _globals['_PERFORMREQUEST']._serialized_start=579
+  _globals['_PERFORMREQUEST']._serialized_end=746
+  _globals['_ABANDONREQUEST']._serialized_start=748
+  _globals['_ABANDONREQUEST']._serialized_end=814
+  _globals['_ABANDONRESPONSE']._serialized_start=816
+  _globals['_ABANDONRESPONSE']._serialized_end=833
+  _globals['_PERFORMRESPONSE']._serialized_start=836
+  _globals['_PERFORMRESPONSE']._serialized_end=1127
+  _globals['_PERFORMRESPONSE_OUTCOME']._serialized_start=946
+  _globals['_PERFORMRESPONSE_OUTCOME']._serialized_end=1127
+  _globals['_WORKSERVICE']._serialized_start=1130
+  _globals['_WORKSERVICE']._serialized_end=1489
 # @@protoc_insertion_point(module_scope)

@@ -64,16 +64,20 @@ class ReleaseResponse(_message.Message):
     def __init__(self, released_nanodollars: _Optional[int] = ...) -> None: ...
 
 class PerformRequest(_message.Message):
-    __slots__ = ("reservation", "tenant", "work", "key")
+    __slots__ = ("reservation", "tenant", "work", "key", "caller", "batch")
     RESERVATION_FIELD_NUMBER: _ClassVar[int]
     TENANT_FIELD_NUMBER: _ClassVar[int]
     WORK_FIELD_NUMBER: _ClassVar[int]
     KEY_FIELD_NUMBER: _ClassVar[int]
+    CALLER_FIELD_NUMBER: _ClassVar[int]
+    BATCH_FIELD_NUMBER: _ClassVar[int]
     reservation: str
     tenant: str
     work: Work
     key: str
-    def __init__(self, reservation: _Optional[str] = ..., tenant: _Optional[str] = ..., work: _Optional[_Union[Work, _Mapping]] = ..., key: _Optional[str] = ...) -> None: ...
+    caller: Caller
+    batch: bool
+    def __init__(self, reservation: _Optional[str] = ..., tenant: _Optional[str] = ..., work: _Optional[_Union[Work, _Mapping]] = ..., key: _Optional[str] = ..., caller: _Optional[_Union[Caller, _Mapping]] = ..., batch: _Optional[bool] = ...) -> None: ...
 
 class AbandonRequest(_message.Message):
     __slots__ = ("tenant", "reservation", "key")

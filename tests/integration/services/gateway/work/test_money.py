@@ -6,6 +6,7 @@ import asyncio
 
 import msgspec
 import pytest
+from headrace.gateway.v1 import work_pb2 as pb
 
 from libs.errors import PlatformError, Reason
 from libs.testing.loop import run_real
@@ -148,6 +149,28 @@ async def holds(gateway, count):
 
 
 _META = UsageMeta("key-1", "ada", "", "m", "", "", {}, 1, 1, 1)
+
+
+@pytest.mark.parametrize("batch", [False, True])
+def test_work_that_begins_again_after_its_end_asks_the_budgets(tmp_path, batch):
+    limits = Limits(requests_per_minute=1, parallel_requests=1)
+    caller = {"caller": pb.Caller(tenant="acme", key_id="key-1", user="ada"), "batch": batch}
+
+    async def scenario():
+        async with gateways(tmp_path, key=replace(KEY, limits=limits)) as (one, _):
+            await one.reserve("job_1", body(6), body(6))
+            await one.release("job_1")
+            costs = []
+            for step, name in enumerate(("job_1", "job_long_forgotten")):
+                end = (await one.perform(name, body(6), f"job_1/{step}", **caller)).outcome
+                assert end.status_code == 200
+                costs.append(price(end.prompt_tokens, end.cached_tokens, 6, share=0.5 if batch else 1.0))
+            assert (await one.at_rest()).settled == sum(costs)
+            await one.change(TENANT, replace(TENANT, limits=total(sum(costs))))
+            assert (await one.perform("job_1", body(6), "job_1/9", **caller)).outcome.status_code == 429
+            assert (await one.at_rest()).settled == sum(costs)
+
+    run_real(scenario())
 
 
 def test_a_request_that_may_cost_more_than_was_set_aside_asks_the_budgets(tmp_path):

@@ -142,8 +142,8 @@ class Gateway:
         request = pb.AbandonRequest(tenant="acme", reservation=reservation, key=key)
         await self.channel.call(ABANDON, request, timeout=LIMIT_SECONDS)
 
-    def begin(self, reservation, work, key, *, timeout=LIMIT_SECONDS):
-        request = pb.PerformRequest(reservation=reservation, tenant="acme", work=work, key=key)
+    def begin(self, reservation, work, key, *, timeout=LIMIT_SECONDS, **afterwards):
+        request = pb.PerformRequest(reservation=reservation, tenant="acme", work=work, key=key, **afterwards)
         return self.channel.stream(PERFORM, request, timeout=timeout)
 
     async def perform(self, reservation, work, key, **more):
