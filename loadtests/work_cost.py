@@ -134,7 +134,11 @@ class Bench:
         while (at := len(tasks) / LIVE_PER_SECOND) < seconds:
             await asyncio.sleep(max(0.0, began + at - time.monotonic()))
             tasks.append(asyncio.ensure_future(client.stream(self._stack.rest_port, self.body(), self._headers)))
-        return [answer.ttft for answer in await asyncio.gather(*tasks)]
+        answers = await asyncio.gather(*tasks)
+        for answer in answers:
+            if not answer.done or answer.error:
+                raise RuntimeError(f"{answer.status}: {answer.error}")
+        return [answer.ttft for answer in answers]
 
 
 async def measure(stack: Stack, options: argparse.Namespace) -> dict[str, Any]:
