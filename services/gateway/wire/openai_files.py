@@ -24,9 +24,13 @@ def check_purpose(fields: Mapping[str, str]) -> None:
         raise invalid("purpose", message)
 
 
-def check_whole(fields: Mapping[str, str]) -> None:
-    """As `check_purpose`, at the form's end, where nothing may be missing."""
+def check_whole(fields: Mapping[str, str], before: Mapping[str, str]) -> None:
+    """As `check_purpose`, at the form's end, where nothing may be missing. `before`: the fields that the file was begun
+    with; those in one piece with its first bytes are among them.
+    """
     check_purpose(fields)
+    if any(fields.get(name) != before.get(name) for name in (_ANCHOR, _SECONDS)):
+        raise invalid("expires_after", "'expires_after' came behind the file. Send that field before it.")
     if "purpose" not in fields:
         raise invalid("purpose", f"'purpose' is missing: send the form field purpose={PURPOSE}.")
 

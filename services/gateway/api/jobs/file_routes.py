@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -79,7 +79,7 @@ class FileDesk:
         filename = await form.filename()
         check_purpose(form.fields)
         upload = upload_of(filename, form.fields)
-        return await self._files.create(viewer_of(asked.principal), upload, _content(form))
+        return await self._files.create(viewer_of(asked.principal), upload, _content(form, dict(form.fields)))
 
     def _check_length(self, asked: Asked) -> None:
         """What says that it is too large is not read. What does not say is counted by the store of files."""
@@ -128,11 +128,11 @@ class FileDesk:
         await asked.reply({"id": asked.args["id"], "object": "file", "deleted": True})
 
 
-async def _content(form: Form) -> AsyncIterator[bytes]:
+async def _content(form: Form, before: Mapping[str, str]) -> AsyncIterator[bytes]:
     """The bytes of the file. Ends only when the whole form has come and is right, so that else no file is made."""
     async for piece in form.file():
         yield piece
-    check_whole(await form.rest())
+    check_whole(await form.rest(), before)
 
 
 def viewer_of(principal: Principal) -> FileViewer:

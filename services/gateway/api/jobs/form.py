@@ -43,7 +43,7 @@ class Form:
         self._in_file = False
         self._over = False
         self._bytes = 0
-        self._value = bytearray()
+        self._name, self._value = "", bytearray()
 
     async def filename(self) -> str:
         """The name of the file, whose bytes come next; `fields` has what came before it."""
@@ -91,7 +91,7 @@ class Form:
         self._bytes += len(name)
         if len(self.fields) >= _FIELDS_MAX:
             raise _too_much()
-        self.fields[name] = ""
+        self._name = name
         self._value.clear()
 
     def _data(self, data: bytes) -> None:
@@ -110,7 +110,7 @@ class Form:
             self._items.append(None)
             self._in_file = False
         else:
-            self.fields[next(reversed(self.fields))] = self._value.decode("utf-8", "replace")
+            self.fields[self._name] = self._value.decode("utf-8", "replace")
 
 
 def _too_much() -> PlatformError:

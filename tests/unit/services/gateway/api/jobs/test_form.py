@@ -64,6 +64,11 @@ def test_fields_may_come_behind_the_file():
     assert run(read(file(b"x") + PURPOSE + END, 8)) == ("in.jsonl", {}, b"x", {"purpose": "batch"})
 
 
+def test_a_field_that_is_repeated_changes_no_other():
+    form = PURPOSE + field(b"more", b"x") + field(b"purpose", b"vision") + file(b"x") + END
+    assert run(read(form))[1] == {"purpose": "vision", "more": "x"}
+
+
 def test_content_may_look_like_a_boundary():
     content = b"\r\n--b1\r\n--b0x\r\n\r\n--b"
     assert run(read(PURPOSE + file(content) + END, 3))[2] == content

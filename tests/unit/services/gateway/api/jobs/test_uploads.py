@@ -15,7 +15,9 @@ HEAD = (
     b"content-type: multipart/form-data; boundary=b0\r\ncontent-length: %d\r\n\r\n"
 )
 PURPOSE = b'--b0\r\ncontent-disposition: form-data; name="purpose"\r\n\r\nbatch\r\n'
+EXPIRES = PURPOSE.replace(b"purpose", b"expires_after[seconds]").replace(b"batch", b"3600")
 FILE = b'--b0\r\ncontent-disposition: form-data; name="file"; filename="a.jsonl"\r\n\r\n'
+LARGE = b"x" * 1_000_000 + b"\r\n"
 END = b"\r\n--b0--\r\n"
 
 
@@ -127,6 +129,9 @@ def test_a_length_beyond_the_limit_is_refused_before_it_is_read():
         (PURPOSE + FILE.replace(b"a.jsonl", b"../a") + b"x" + END, "file"),
         (PURPOSE + FILE.replace(b'; filename="a.jsonl"', b"") + b"x" + END, "file"),
         (PURPOSE + FILE + b"x", "file"),
+        # Ignored, the file would live for a month instead of an hour.
+        (PURPOSE + FILE + LARGE + EXPIRES[:-2] + END, "expires_after"),
+        (PURPOSE + EXPIRES.replace(b"3600", b"7200") + FILE + LARGE + EXPIRES[:-2] + END, "expires_after"),
     ],
 )
 def test_a_wrong_form_makes_no_file(form, param):
