@@ -27,8 +27,6 @@ SILENCE_SECONDS_MAX = 40.0
 # A gateway that was killed is back in seconds, a platform that is started anew in a minute or two.
 AWAY_SECONDS_MAX = 180.0
 _PAUSE_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
-# Statuses of a gateway (or a proxy before it) that has no answer at this moment.
-_AWAY = frozenset({502, 503, 504})
 
 Document = dict[str, Any]
 OnAway = Callable[[str], None]
@@ -181,7 +179,8 @@ def _require_success(response: httpx.Response) -> None:
     if response.is_success:
         return
     told = refused(response.status_code, response.read())
-    raise _AwayError(told.message, told) if response.status_code in _AWAY else told
+    # Of a gateway, or a proxy before it, that cannot answer at this moment.
+    raise _AwayError(told.message, told) if response.is_server_error else told
 
 
 class _Absence:

@@ -37,7 +37,9 @@ def watched(client: JobsClient, job: str, *, as_json: bool) -> int:
         _say(f"\n{job} goes on without you. Come back with", *come_back(job, status="running"))
         return EXIT_INTERRUPTED
     except CliError as problem:
-        problem.fix += f"; then `headrace jobs watch {job}`: the job does not need you" if last else ""
+        if last is not None:
+            then = f"come back with `headrace jobs watch {job}`: the job goes on without you"
+            problem.fix = f"{problem.fix}; {then}" if problem.fix else then
         raise
     if last is None:  # the stream of news begins with the job, or raises
         raise CliError(f"nothing was heard of {job}", f"headrace jobs show {job}")

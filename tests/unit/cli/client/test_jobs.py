@@ -78,7 +78,15 @@ def test_a_job_is_followed_to_its_end():
 
 
 @pytest.mark.parametrize(
-    "trouble", [GONE, CUT, refusal(503, "no gateway"), stream(""), stream("event: error\ndata: lost\n\n")]
+    "trouble",
+    [
+        GONE,
+        CUT,
+        refusal(503, "no gateway"),
+        refusal(500, "a fault"),
+        stream(""),
+        stream("event: error\ndata: lost\n\n"),
+    ],
 )
 def test_watching_goes_on_after_the_gateway_was_away_from_the_last_version(trouble):
     ends = stream(news(job("succeeded", done=4, version=9)))

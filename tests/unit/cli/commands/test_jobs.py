@@ -145,6 +145,11 @@ def test_watch_says_that_the_platform_is_away_and_back(shell):
     assert "there is an answer again" in done.stdout
 
 
+def test_watch_that_is_given_up_says_how_to_come_back(shell):
+    done = shell("watch", JOB, answers=[stream(news(job())), refusal(404, "It has been forgotten.")], code=1)
+    assert f"fix: come back with `headrace jobs watch {JOB}`" in done.stderr
+
+
 def test_watch_for_programs_is_a_document_a_line(shell):
     text = news(job(version=1), job("failed", failed=4, version=3))
     done = shell("watch", JOB, "--json", answers=[stream(text)], code=1)
