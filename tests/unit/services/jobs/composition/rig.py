@@ -12,6 +12,7 @@ from headrace.gateway.v1.work_pb2 import Caller as CallerMessage
 from headrace.gateway.v1.work_pb2 import Work
 from headrace.jobs.v1 import jobs_pb2 as pb
 
+from libs.kafka import Record
 from libs.kafka.letter_topics import topics_beside
 from libs.rpc.method import method
 from libs.telemetry.metrics import Registry
@@ -43,6 +44,20 @@ class FakeHooks:
     async def deliver(self, url: str, secret: str, body: bytes, *, delivery: str) -> int:
         self.calls.append((url, delivery))
         return 200
+
+
+class LossyProducer:
+    """Acknowledges what its rig says is lost."""
+
+    def __init__(self, rig: Rig, producer: MemoryProducer) -> None:
+        self._rig, self._producer = rig, producer
+
+    async def send(self, records: Sequence[Record]) -> None:
+        if not self._rig.losing:
+            await self._producer.send(records)
+
+    async def close(self) -> None:
+        await self._producer.close()
 
 
 class Process:
@@ -89,13 +104,15 @@ class Rig:
         self.hooks = FakeHooks()
         self.blobs = MemoryBlobs()
         self.processes: list[Process] = []
+        # True: the broker acknowledges, and has nothing, as one in memory that has started anew.
+        self.losing = False
 
     def ports(self, registry: Registry, owner: str) -> Ports:
         topics = topics_of(self.settings)
         all_topics = (*topics, *topics_beside(topics, self.settings.letters))
         return Ports(
             store=self.store,
-            producer=MemoryProducer(self.broker, topics),
+            producer=LossyProducer(self, MemoryProducer(self.broker, topics)),
             letters=MemoryProducer(self.broker, all_topics),
             source=lambda group, of: MemorySource(self.broker, self.settings.consumer, group, of),
             gateways=self.gateways,

@@ -72,9 +72,9 @@ def test_what_a_broker_has_lost_is_sent_again():
     async def main():
         async with rig() as r:
             r.start()
-            r.broker.topics.clear()
+            r.losing = True
             waiting = [await r.submit() for _ in range(5)]
-            r.broker.topics[REQUESTED] = [[] for _ in range(4)]  # a memory broker came back empty
+            r.losing = False
             jobs = await r.ended(*waiting)
             assert all(job.state is JobState.SUCCEEDED for job in jobs)
 

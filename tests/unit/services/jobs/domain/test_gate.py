@@ -110,6 +110,14 @@ def test_calls_that_wait_stop_jobs_and_halve_the_window_once():
     assert own // 4 <= gate.allowed(now + 0.6 * CALM_SECONDS) <= own // 2 + own // 8 + 1
 
 
+def test_nothing_begins_while_calls_wait():
+    gate = PoolGate(RULE, lambda: 0.0)
+    gate.tell(0.0, Told(100, 0, 0))
+    assert gate.room(0.0) == WINDOW_FIRST
+    gate.tell(0.1, Told(100, 0, 1))
+    assert gate.room(0.1) == 0
+
+
 def test_a_long_wait_in_the_workers_halves_the_window_too():
     gate = PoolGate(RULE, lambda: 0.0)
     now = warm(gate, Told(100, 0, 0))
@@ -122,9 +130,8 @@ def test_a_refusal_closes_the_gate_for_its_time():
     gate.tell(0.0, Told(100, 0, 0))
     gate.began(0.0)
     gate.refused(0.0, 0.5)
+    gate.ended(0.1)
     assert gate.room(0.49) == 0
-    assert gate.room(0.51) > 0 or gate.own == 1
-    gate.ended(0.51)
     assert gate.room(0.51) == 1
 
 
@@ -209,7 +216,7 @@ def test_consumers_get_about_the_same():
 
 
 def test_where_less_is_left_than_there_are_consumers_they_do_not_all_begin_at_once():
-    pool = Pool(16, Load(live=0.5, job_seconds=4.0, consumers=8), RULE)
+    pool = Pool(16, Load(live=0.5, job_seconds=4.0, consumers=16), RULE)
     most = 0
     noted = pool._jobs
 
@@ -219,6 +226,6 @@ def test_where_less_is_left_than_there_are_consumers_they_do_not_all_begin_at_on
         most = max(most, sum(gate.own for gate in pool.gates))
 
     pool._jobs = jobs
-    seen = pool.run(120.0)
+    seen = pool.run(60.0)
     assert seen.jobs > 0
-    assert most <= 8
+    assert most <= 9

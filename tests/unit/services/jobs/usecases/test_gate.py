@@ -10,7 +10,7 @@ import pytest
 from libs.errors import Reason
 from libs.testing.clock import FakeClock
 from libs.testing.loop import run
-from services.jobs.domain.gate import GateRule
+from services.jobs.domain.gate import GateRule, Told
 from services.jobs.ports.neighbours import Room
 from services.jobs.usecases.gate import FORGET_SECONDS, Gate, GateLimits, NoRoomError
 from tests.unit.services.jobs.running_world import FakeCapacity, Observed, failing
@@ -79,6 +79,23 @@ def test_who_is_cancelled_leaves_its_place_to_others():
             first, second = (asyncio.create_task(d.enter(name)) for name in ("x", "y"))
             await d.clock.sleep(1.0)
             first.cancel()
+            d.capacity.room = Room(1, 0, 0, 0, 1)
+            await second
+            assert d.inside == ["y"]
+            await asyncio.gather(first, return_exceptions=True)
+
+    run(main())
+
+
+def test_one_that_is_cancelled_just_before_its_turn_does_not_take_it():
+    async def main():
+        async with desk() as d:
+            first, second = (asyncio.create_task(d.enter(name)) for name in ("x", "y"))
+            await d.clock.sleep(1.0)
+            pool = d.gate._pools["m"]
+            first.cancel()  # its task has not run yet when its turn comes
+            pool.gate.tell(d.clock.monotonic(), Told(1, 0, 0))
+            d.gate._grant(pool)
             d.capacity.room = Room(1, 0, 0, 0, 1)
             await second
             assert d.inside == ["y"]
