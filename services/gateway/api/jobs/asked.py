@@ -19,6 +19,8 @@ from services.gateway.wire.json_text import encode
 from services.gateway.wire.refusals import invalid
 
 _INT_DIGITS_MAX = 9
+# What a client has `stall` seconds to take: 13 kB/s are enough. A MiB at once would cut whoever reads 200 kB/s.
+_WRITE_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +113,15 @@ class Asked:
         )
 
     async def write(self, chunk: bytes, *, last: bool = False) -> None:
-        """A piece of an answer; a client that does not read is cut."""
+        """A piece of an answer, of any size; a client that does not read is cut."""
+        for start in range(0, max(1, len(chunk)), _WRITE_BYTES):
+            behind = start + _WRITE_BYTES
+            await self._write(chunk[start:behind], more=not last or behind < len(chunk))
+
+    async def _write(self, chunk: bytes, *, more: bool) -> None:
         try:
             async with asyncio.timeout(self.times.stall):
-                await self.send({"type": "http.response.body", "body": chunk, "more_body": not last})
+                await self.send({"type": "http.response.body", "body": chunk, "more_body": more})
         except TimeoutError:
             self.connection.abort()
             raise ClientGoneError from None

@@ -37,7 +37,7 @@ _FIRST = "requests[0]"
 
 @dataclass(frozen=True, slots=True)
 class JobLimits:
-    """`body_bytes_max`, `requests_max` of a submission; `submit_seconds` for accepting one, `call_seconds` for the rest."""
+    """`body_bytes_max`, `requests_max` of a submission; `submit_seconds` to accept one, `call_seconds` for the rest."""
 
     body_bytes_max: int = 7 * 2**20
     submit_seconds: float = 90.0
