@@ -80,9 +80,25 @@ def test_a_client_that_comes_back_is_told_only_what_it_has_not():
         ended = (await bench.rig.store.get("acme", job)).version
         async with opened(bench, job, **{"last-event-id": str(ended)}) as stream:
             assert stream.response.status_code == 204
-        for made_up in ("x", "-1", "9" * 30, "٣"):
+        for made_up in ("x", "-1", "9" * 30, "٣", str(ended + 1), "9" * 19):
             response = await bench.http.get(f"/v1/jobs/{job}/events", headers=[(b"last-event-id", made_up.encode())])
             assert response.text.count("event: job") == 1
+
+    with_bench(use)
+
+
+def test_a_client_that_knows_a_later_version_than_there_is_is_told_how_it_ends():
+    """A store that came back without its last writes."""
+
+    async def use(bench):
+        job = await submit(bench)
+        async with opened(bench, job, **{"last-event-id": "1000"}) as stream:
+            assert json.loads((await stream.event())["data"])["status"] == "requested"
+            await bench.rig.run_part(job)
+            seen = []
+            while (event := await stream.event()) is not None:
+                seen.append(json.loads(event["data"])["status"])
+            assert seen[-1] == "succeeded"
 
     with_bench(use)
 
