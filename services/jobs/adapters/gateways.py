@@ -13,7 +13,7 @@ from libs.rpc.replicas import ReplicaRule, ReplicatedChannel
 from libs.telemetry.tracing import inject
 from services.jobs.convert import caller_message
 from services.jobs.domain.job import Caller, Usage
-from services.jobs.ports.neighbours import Performed, Reserved
+from services.jobs.ports.neighbours import Again, Performed, Reserved
 
 _SERVICE = pb.DESCRIPTOR.services_by_name["WorkService"]
 RESERVE = method(_SERVICE, "Reserve", pb.ReserveRequest, pb.ReserveResponse)
@@ -51,11 +51,14 @@ class RpcGateways:
             await self._channel.call(RELEASE, request, timeout=RELEASE_SECONDS, metadata=inject())
 
     async def perform(
-        self, tenant: str, reservation: str, work: bytes, key: str, *, timeout: float
+        self, tenant: str, reservation: str, work: bytes, key: str, *, timeout: float, again: Again | None = None
     ) -> AsyncGenerator[Performed, None]:
         """See Gateways."""
         request = pb.PerformRequest(tenant=tenant, reservation=reservation, key=key)
         request.work.MergeFromString(work)
+        if again is not None:
+            request.caller.CopyFrom(caller_message(again.caller))
+            request.batch = again.batch
         stream = self._channel.stream(PERFORM, request, timeout=timeout, metadata=inject())
         try:
             async for news in stream:

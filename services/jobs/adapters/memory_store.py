@@ -122,6 +122,6 @@ class MemoryJobs:
         """See ports.Endings."""
         return self._at(tenant).announce(events, self._now())
 
-    async def hooked(self, tenant: str, job: str, status: int, *, state: str) -> None:
+    async def hooked(self, tenant: str, job: str, version: int, status: int, *, state: str) -> None:
         """See ports.Endings."""
-        self._at(tenant).hooked(job, status, state, self._now())
+        self._at(tenant).hooked(job, version, status, state, self._now())

@@ -148,6 +148,7 @@ class Job:
     """A job as it is told of. `version` grows with every change; `fingerprint` is a digest of what was submitted.
 
     `told`: its end has left (reservations released, files written, event published) for this version of the end.
+    `reopened`: it had ended before, so its reservations may have been released.
     """
 
     id: str
@@ -173,6 +174,7 @@ class Job:
     batch: Batch | None = None
     cancelled_ms: int = 0
     told: bool = False
+    reopened: bool = False
     version: int = 0
 
 

@@ -253,10 +253,12 @@ class TenantJobs:
         self._changed(record, now)
         return Verdict.APPLIED
 
-    def hooked(self, job: str, status: int, state: str, now: int) -> None:
+    def hooked(self, job: str, version: int, status: int, state: str, now: int) -> None:
         """See ports.Endings. Nothing happens where no webhook is due."""
         record = self.books.jobs.get(job)
         if record is None or record.webhook is None or not self._owes(Entry(Task.HOOK, job)):
+            return
+        if version < record.end_version:
             return
         attempts = record.webhook.attempts + 1
         record.webhook = replace(record.webhook, state=state, attempts=attempts, status=status)

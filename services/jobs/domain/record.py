@@ -59,6 +59,7 @@ class JobRecord:
     end_version: int = 0
     announced: int = 0
     told: bool = False
+    reopened: bool = False
     started_ms: int = 0
     ended_ms: int = 0
     cancelled_ms: int = 0
@@ -145,7 +146,7 @@ class JobRecord:
             return
         if now >= self.expires_ms:
             self.expires_ms = now + self.new.expires_seconds * 1000
-        self.state, self.ended_ms, self.end_version, self.told = JobState.RUNNING, 0, 0, False
+        self.state, self.ended_ms, self.end_version, self.told, self.reopened = JobState.RUNNING, 0, 0, False, True
         if self.webhook is not None:
             self.webhook = replace(self.webhook, state="pending", attempts=0, status=0)
         if self.batch is not None:
@@ -177,6 +178,7 @@ class JobRecord:
             batch=self.batch,
             cancelled_ms=self.cancelled_ms,
             told=self.told,
+            reopened=self.reopened,
             version=self.version,
         )
 

@@ -29,6 +29,14 @@ class Performed:
     replayed: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Work that goes on after its end: out of its caller's budgets, at the price of batches where it is of one."""
+
+    caller: Caller
+    batch: bool
+
+
 class Gateways(Protocol):
     """Any gateway of the platform. Raises PlatformError; what `lasting` (usecases) says no to may be tried again."""
 
@@ -44,9 +52,12 @@ class Gateways(Protocol):
         ...
 
     def perform(
-        self, tenant: str, reservation: str, work: bytes, key: str, *, timeout: float
+        self, tenant: str, reservation: str, work: bytes, key: str, *, timeout: float, again: Again | None = None
     ) -> AsyncGenerator[Performed, None]:
-        """Answers a request; under the same key it is answered and charged once. Closing it stops nothing."""
+        """Answers a request; under the same key it is answered and charged once. Closing it stops nothing.
+
+        CONFLICT where the reservation was released, unless `again` says who pays then.
+        """
         ...
 
     async def abandon(self, tenant: str, reservation: str, key: str) -> None:

@@ -131,6 +131,8 @@ class Endings(Protocol):
         """
         ...
 
-    async def hooked(self, tenant: str, job: str, status: int, *, state: str) -> None:
-        """An attempt at the webhook came to `status` (0 = to none); `state` as of Webhook."""
+    async def hooked(self, tenant: str, job: str, version: int, status: int, *, state: str) -> None:
+        """An attempt at the webhook, of that version's end (or any since), came to `status` (0 = to none); `state`
+        as of Webhook. Of an earlier version nothing is kept: it was reopened since, and has another end to tell.
+        """
         ...

@@ -48,7 +48,7 @@ class WebhookCaller:
         status = await self._means.hooks.deliver(webhook.url, webhook.secret, body, delivery=delivery_id(job))
         attempts = webhook.attempts + 1
         then = after(status, attempts, self._backoff_seconds)
-        await self._means.endings.hooked(due.tenant, due.job, status, state=then.state)
+        await self._means.endings.hooked(due.tenant, due.job, job.version, status, state=then.state)
         if then.state == "pending":
             await self._means.agenda.later(due.tenant, due.job, Task.HOOK, int(then.seconds * 1000))
         else:

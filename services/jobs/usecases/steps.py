@@ -16,7 +16,7 @@ from libs.telemetry import get_logger
 from services.jobs.domain.attempt import Verdict
 from services.jobs.domain.blob_names import INLINE_BYTES_MAX, result_blob
 from services.jobs.domain.job import Request, StepResult
-from services.jobs.ports.neighbours import Gateways, Performed
+from services.jobs.ports.neighbours import Again, Gateways, Performed
 from services.jobs.ports.observing import AttemptObserver
 from services.jobs.usecases.attempts import Attempt, AttemptDesk
 from services.jobs.usecases.failures import CROWDED, body_of, final
@@ -130,9 +130,10 @@ class Steps:
         left = attempt.job.expires_ms / 1000 - self.clock.unix()
         if left <= 0:
             raise PlatformError(Reason.DEADLINE_EXCEEDED, "the job's time is over", started=False)
-        reservation, key = attempt.part.reservation, _key(attempt, request.step)
+        job, reservation, key = attempt.job, attempt.part.reservation, _key(attempt, request.step)
         attempt.tokens[request.step] = 0
-        news = self.gateways.perform(attempt.tenant, reservation, work, key, timeout=left)
+        again = Again(job.caller, batch=job.batch is not None) if job.reopened else None
+        news = self.gateways.perform(attempt.tenant, reservation, work, key, timeout=left, again=again)
         async with aclosing(news):
             async for each in news:
                 if each.status_code:

@@ -153,9 +153,9 @@ class ValkeyJobs:
         """See ports.Endings."""
         return await self._verdicts("announce", tenant, events)
 
-    async def hooked(self, tenant: str, job: str, status: int, *, state: str) -> None:
+    async def hooked(self, tenant: str, job: str, version: int, status: int, *, state: str) -> None:
         """See ports.Endings."""
-        await self._call("hooked", tenant, job, status, state)
+        await self._call("hooked", tenant, job, version, status, state)
 
 
 def _verdict(number: int) -> Verdict:

@@ -96,6 +96,7 @@ def job_of(tenant: str, fields: Fields) -> Job:
         batch=Batch(*of, *(unpack(files) if files else ())) if of else None,
         cancelled_ms=s[11],
         told=s[4] == 1,
+        reopened=s[21] == 1,
         version=s[1],
     )
 

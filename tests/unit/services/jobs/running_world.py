@@ -17,7 +17,7 @@ from services.jobs.domain.agenda import Due
 from services.jobs.domain.attempt import PartKey
 from services.jobs.domain.gate import GateRule
 from services.jobs.domain.job import Batch, Caller, Job, NewJob, PartSpec, Request, Usage
-from services.jobs.ports.neighbours import Performed, Reserved, Room
+from services.jobs.ports.neighbours import Again, Performed, Reserved, Room
 from services.jobs.usecases.attempts import AttemptDesk, AttemptTimes
 from services.jobs.usecases.gate import Gate, GateLimits
 from services.jobs.usecases.runner import Runner, RunnerLimits, RunnerMeans
@@ -55,8 +55,10 @@ class FakeGateways:
         self.released.extend(reservations)
 
     async def perform(
-        self, tenant: str, reservation: str, work: bytes, key: str, *, timeout: float
+        self, tenant: str, reservation: str, work: bytes, key: str, *, timeout: float, again: Again | None = None
     ) -> AsyncGenerator[Performed, None]:
+        if reservation in self.released and again is None:
+            raise PlatformError(Reason.CONFLICT, "the reservation was released")
         self.asked[key] += 1
         self.timeouts.append(timeout)
         self._fail(key)

@@ -6,10 +6,11 @@
 -- `e` why it failed as a whole. <prefix>:agenda says what is due when, <prefix>:list:… which jobs there are.
 
 -- Fields of `s`: numbers all. END is the version with which it ended, 0 = it has not; ANNOUNCED the one of the end that
--- was announced last; LEFT counts the parts that are neither done nor dead.
+-- was announced last; LEFT counts the parts that are neither done nor dead. REOPENED: 1 = an end of its was taken
+-- back.
 local STATE, VERSION, END, ANNOUNCED, TOLD, LEFT, DEAD, TOTAL, PARTS = 1, 2, 3, 4, 5, 6, 7, 8, 9
 local STARTED, ENDED_AT, CANCELLED_AT, OK, FAILED, ATTEMPTS, TOKENS = 10, 11, 12, 13, 14, 15, 16
-local PROMPT, CACHED, COMPLETION, COST, RESERVED = 17, 18, 19, 20, 21
+local PROMPT, CACHED, COMPLETION, COST, RESERVED, REOPENED = 17, 18, 19, 20, 21, 22
 -- Values of STATE; from SUCCEEDED on they are ends.
 local ACCEPTING, REQUESTED, RUNNING, SUCCEEDED, HAS_FAILED, CANCELLED = 1, 2, 3, 4, 5, 6
 

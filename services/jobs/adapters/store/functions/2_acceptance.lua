@@ -34,7 +34,7 @@ local function create(keys, args)
   if known then
     return known
   end
-  local s = {ACCEPTING, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+  local s = {ACCEPTING, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
   local info = {now, now + ask[2] * 1000, ask[2], ask[3], ask[4], ask[5], ask[6], ''}
   enlist(prefix, info, job)
   local fields = {'i', cmsgpack.pack(info), 'c', ask[7]}

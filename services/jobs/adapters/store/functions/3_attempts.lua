@@ -37,7 +37,7 @@ local function revive(key, s, job, found, plan, now)
     redis.call('HSET', key, 'h', cmsgpack.pack({'pending', 0, 0}))
   end
   redis.call('HDEL', key, 'b')
-  s[STATE], s[ENDED_AT], s[END], s[TOLD] = RUNNING, 0, 0, 0
+  s[STATE], s[ENDED_AT], s[END], s[TOLD], s[REOPENED] = RUNNING, 0, 0, 0, 1
   plan['e' .. job], plan['t' .. job], plan['f' .. job], plan['h' .. job] = info[EXPIRES_AT], false, false, false
 end
 

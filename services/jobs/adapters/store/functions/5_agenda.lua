@@ -92,7 +92,7 @@ local function announce(keys, args)
   return table.concat(found)
 end
 
--- args: job, status, state
+-- args: job, version, status, state
 local function hooked(keys, args)
   local prefix, job = keys[1], args[1]
   local name, key = 'h' .. job, job_key(prefix, job)
@@ -100,9 +100,12 @@ local function hooked(keys, args)
     return 0
   end
   local s, hook = state_of(key), cmsgpack.unpack(redis.call('HGET', key, 'h'))
+  if tonumber(args[2]) < s[END] then
+    return 0
+  end
   s[VERSION] = s[VERSION] + 1
-  redis.call('HSET', key, 's', cmsgpack.pack(s), 'h', cmsgpack.pack({args[3], hook[2] + 1, tonumber(args[2])}))
-  if args[3] ~= 'pending' then
+  redis.call('HSET', key, 's', cmsgpack.pack(s), 'h', cmsgpack.pack({args[4], hook[2] + 1, tonumber(args[3])}))
+  if args[4] ~= 'pending' then
     redis.call('ZREM', prefix .. ':agenda', name)
   end
   return 1

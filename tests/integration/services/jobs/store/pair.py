@@ -192,8 +192,8 @@ def announce(desk, job, version, other):
     return desk.announce((job, version), (other, version), (job, version))
 
 
-def hooked(desk, job, status, state):
-    return desk.hooked(status, state, job)
+def hooked(desk, job, version, status, state):
+    return desk.hooked(status, state, job, version)
 
 
 def look(desk, job, part, first, limit):
@@ -208,4 +208,4 @@ def look(desk, job, part, first, limit):
 
 
 WITH_EPOCH = (renew, apply, put_back, give_up, batch_of_asks)
-WITH_VERSION = (told, announce)
+WITH_VERSION = (told, announce, hooked)

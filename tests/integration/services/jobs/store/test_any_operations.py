@@ -110,9 +110,14 @@ class Jobs(RuleBasedStateMachine):
     def announces(self, job, version, other):
         self.pair.play(pair.announce, job, version, other)
 
-    @rule(job=JOB, status=st.sampled_from((0, 200, 503)), state=st.sampled_from(("pending", "delivered", "failed")))
-    def hooks(self, job, status, state):
-        self.pair.play(pair.hooked, job, status, state)
+    @rule(
+        job=JOB,
+        version=st.integers(-3, 1),
+        status=st.sampled_from((0, 200, 503)),
+        state=st.sampled_from(("pending", "delivered", "failed")),
+    )
+    def hooks(self, job, version, status, state):
+        self.pair.play(pair.hooked, job, version, status, state)
 
     @rule(job=JOB, part=PART, first=st.integers(0, 3), limit=st.integers(0, 3))
     def looks(self, job, part, first, limit):

@@ -20,6 +20,8 @@ from tests.integration.services.jobs.store.pair import KINDS, Pair
 EPISODE = 60
 JOBS_HERE = sorted(KINDS)
 
+HOOK_STATES = ("pending", "delivered", "failed")
+
 
 def operation(rng):
     """One operation and its arguments; epochs and versions mostly the present ones."""
@@ -44,7 +46,7 @@ def operation(rng):
             (3, (pair.told, job, rng.randrange(-3, 1), rng.random() < 0.5)),
             (3, (pair.told, job, 0, False)),
             (3, (pair.announce, job, rng.randrange(-3, 1), other)),
-            (2, (pair.hooked, job, rng.choice((0, 200, 503)), rng.choice(("pending", "delivered", "failed")))),
+            (2, (pair.hooked, job, rng.randrange(-3, 1), rng.choice((0, 200, 503)), rng.choice(HOOK_STATES))),
             (2, (pair.claim, 3)),
             (2, (pair.done, rng.choice((Task.FORGET, *Task)), job, part)),
             (2, (pair.later, rng.choice(tuple(Task)), job, part, 5_000)),
@@ -130,7 +132,7 @@ MISTAKES = {
     "a dead part is sent again": ("leave(s, a, P_DEAD)\n", "leave(s, a, P_DEAD)\n    ask[2] = 9\n"),
     "an end is not told": ("  plan['t' .. job], plan['e' .. job] = now, false", "  plan['e' .. job] = false"),
     "an end stays told when it is reopened": (
-        "  s[STATE], s[ENDED_AT], s[END], s[TOLD] = RUNNING, 0, 0, 0",
+        "  s[STATE], s[ENDED_AT], s[END], s[TOLD], s[REOPENED] = RUNNING, 0, 0, 0, 1",
         "  s[STATE], s[ENDED_AT], s[END] = RUNNING, 0, 0",
     ),
     "a made-up result stays when its part is reopened": ("    redis.call('HDEL', key, 'r' .. result[1])\n", ""),

@@ -17,7 +17,7 @@ from libs.testing.loop import run
 from services.jobs.adapters.capacity import SILENCE_SECONDS, WATCH_CAPACITY, RpcCapacity
 from services.jobs.adapters.gateways import ABANDON, PERFORM, RELEASE, RESERVE, RpcGateways
 from services.jobs.domain.job import Caller, Usage
-from services.jobs.ports.neighbours import Performed, Reserved, Room
+from services.jobs.ports.neighbours import Again, Performed, Reserved, Room
 
 CALLER = Caller("acme", "key", "ann")
 WORK = pb.Work(body=b"{}", path="/v1/chat/completions").SerializeToString()
@@ -63,8 +63,8 @@ def gateways(*channels: InMemoryChannel, clock: FakeClock) -> RpcGateways:
     return RpcGateways(list(channels), clock, lambda: 0.5, 30.0)
 
 
-async def performed(made: RpcGateways) -> list[Performed]:
-    async with aclosing(made.perform("acme", "job_1", WORK, "job_1/0", timeout=7200.0)) as news:
+async def performed(made: RpcGateways, again: Again | None = None) -> list[Performed]:
+    async with aclosing(made.perform("acme", "job_1", WORK, "job_1/0", timeout=7200.0, again=again)) as news:
         return [each async for each in news]
 
 
@@ -89,6 +89,20 @@ def test_what_is_asked_and_what_is_told():
         assert list(release.reservations) == ["job_1"]
         assert abandon.key == "job_1/0"
         assert gateway.infos[0].deadline == pytest.approx(clock.monotonic() + 7200.0)
+        assert not perform.HasField("caller")
+        await made.close()
+
+    run(main())
+
+
+def test_work_that_goes_on_after_its_end_says_who_pays():
+    async def main():
+        clock, gateway = FakeClock(), Gateway()
+        made = gateways(InMemoryChannel(gateway.handlers(), clock=clock), clock=clock)
+        await performed(made, Again(CALLER, batch=True))
+        (perform,) = gateway.seen
+        assert (perform.caller.tenant, perform.caller.key_id, perform.caller.user) == ("acme", "key", "ann")
+        assert perform.batch
         await made.close()
 
     run(main())

@@ -261,7 +261,7 @@ def announce(world: World, version: int) -> Verdict:
 
 def hook(world: World, state: str) -> None:
     if (Task.HOOK, JOB, 0) in world.books.agenda[JOB]:
-        world.jobs.hooked(JOB, 200 if state == "delivered" else 503, state, NOW)
+        world.jobs.hooked(JOB, world.record.version, 200 if state == "delivered" else 503, state, NOW)
 
 
 # What must never be

@@ -278,9 +278,9 @@ def test_large_requests_come_from_their_blob():
             w.blobs.stored["jobs/a/b"] = work
             perform = w.gateways.perform
 
-            def noted(tenant, reservation, work, key, *, timeout):
+            def noted(tenant, reservation, work, key, **more):
                 seen.append(work)
-                return perform(tenant, reservation, work, key, timeout=timeout)
+                return perform(tenant, reservation, work, key, **more)
 
             w.gateways.perform = noted
             await w.consumer().run(TENANT, key())

@@ -1,11 +1,14 @@
-"""Parts wait for room and for the store, and that costs them nothing."""
+"""Parts wait for room, for the store, or among the dead letters, and come to their end afterwards."""
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
 
+import pytest
+
 from libs.errors import Reason
+from libs.kafka.handling import PoisonError
 from libs.testing.loop import run
 from services.jobs.adapters.memory_store import MemoryJobs
 from services.jobs.domain.agenda import Task
@@ -108,5 +111,22 @@ def test_an_attempt_whose_beginning_was_not_acknowledged_counts_once():
             await w.consumer(attempts_max=2).run(TENANT, key())
             job = await w.get()
             assert (job.state, job.attempts) == (JobState.SUCCEEDED, 1)
+
+    tried(main)
+
+
+def test_a_dead_letter_of_a_job_that_was_told_is_answered_when_it_is_replayed():
+    async def main():
+        async with world() as w:
+            await w.job()
+            await w.consumer("one", attempts_max=1).means.desk.begin(TENANT, key(), replayed=False)
+            with pytest.raises(PoisonError):
+                await w.consumer("two", attempts_max=1).run(TENANT, key())
+            job = await w.get()
+            await w.gateways.release(TENANT, [job.id])
+            await w.store.told(TENANT, job.id, job.version, None)
+            await w.consumer("three").run(TENANT, key(), replayed=True)
+            job = await w.get()
+            assert (job.state, job.succeeded, job.failed) == (JobState.SUCCEEDED, 1, 0)
 
     tried(main)

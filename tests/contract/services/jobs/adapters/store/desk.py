@@ -143,8 +143,9 @@ class Desk:
     def announce(self, *events):
         return self.do(self.store.announce(self.tenant, events))
 
-    def hooked(self, status, state, job="job_1"):
-        return self.do(self.store.hooked(self.tenant, job, status, state=state))
+    def hooked(self, status, state, job="job_1", version=None):
+        version = 1_000_000 if version is None else version
+        return self.do(self.store.hooked(self.tenant, job, version, status, state=state))
 
     def agenda(self):
         """What is planned: (task, job, part) → milliseconds from now on."""

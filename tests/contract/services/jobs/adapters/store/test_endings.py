@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from services.jobs.domain.agenda import Task
 from services.jobs.domain.attempt import Verdict
-from tests.contract.services.jobs.adapters.store.desk import HOOK
+from tests.contract.services.jobs.adapters.store.desk import HOOK, lost
 
 
 def test_an_end_is_announced_once_and_plans_its_webhook(desk):
@@ -47,6 +47,18 @@ def test_a_webhook_is_owed_until_it_is_delivered(desk):
     before = desk.everything()
     desk.hooked(500, "failed")
     assert desk.everything() == before
+
+
+def test_a_call_for_an_end_that_was_taken_back_says_nothing_of_the_end_after_it(desk):
+    first = desk.dead(webhook=HOOK).version
+    desk.announce(("job_1", first))
+    desk.put_back(desk.begin(replayed=True).epoch, lost(0), dead=True)
+    desk.announce(("job_1", desk.get().version))
+    before = desk.everything()
+    desk.hooked(200, "delivered", version=first)
+    assert desk.everything() == before
+    desk.hooked(200, "delivered", version=desk.get().version)
+    assert Task.HOOK not in desk.tasks()
 
 
 def test_a_webhook_that_is_given_up_is_not_owed(desk):

@@ -135,6 +135,7 @@ def test_a_replayed_dead_letter_reopens_its_part_and_loses_what_was_made_up(desk
     assert again.have == frozenset({0})
     job = desk.get()
     assert (job.state, job.told, job.ended_ms, job.webhook) == (JobState.RUNNING, False, 0, HOOK)
+    assert (ended.reopened, again.job.reopened, job.reopened) == (False, True, True)
     assert (job.succeeded, job.failed, job.attempts) == (1, 0, 2)
     assert job.version > ended.version
     assert desk.tasks() == {Task.SEND, Task.EXPIRE}
