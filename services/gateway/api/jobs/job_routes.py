@@ -146,7 +146,8 @@ def idempotency_key(asked: Asked) -> str:
     key = asked.header(HEADER.lower().encode())
     if key is None:
         return ""
-    if not 0 < len(key) <= KEY_CHARS_MAX or not key.isprintable():
-        message = f"'{HEADER}' must have 1 to {KEY_CHARS_MAX} printable characters. Send a random one, such as a UUID."
+    # It goes on as gRPC metadata, which take ASCII alone.
+    if not 0 < len(key) <= KEY_CHARS_MAX or not key.isascii() or not key.isprintable():
+        message = f"'{HEADER}' must have 1 to {KEY_CHARS_MAX} printable ASCII characters. Send a random one, as a UUID."
         raise invalid(HEADER, message)
     return key
