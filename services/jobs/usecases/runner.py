@@ -106,10 +106,7 @@ class Runner:
             try:
                 requests = await self._requests(attempt.job, attempt.part)
             except PlatformError as error:
-                if error.reason is not Reason.NOT_FOUND:
-                    raise
-                # Its file was deleted, or its time was over: nothing will ever be read of it.
-                await self.means.desk.apply(attempt, _failed(_nameless(attempt), begun, error))
+                await self._unread(attempt, begun, error)
                 return
             work = _Work(deque(each for each in requests if each.step not in begun.have))
             await self._lanes(attempt, work)
@@ -119,6 +116,14 @@ class Runner:
                 await self.means.desk.put_back(attempt, again_seconds=self.limits.held_seconds)
             elif work.outcome is Outcome.TROUBLE:
                 await self._return(attempt, work.trouble)
+
+    async def _unread(self, attempt: Attempt, begun: Begun, error: PlatformError) -> None:
+        """Its requests could not be read."""
+        if error.reason is not Reason.NOT_FOUND:
+            await self._return(attempt, f"{error.reason}: {error.message}")
+            return
+        # Its file was deleted, or its time was over: nothing will ever be read of it.
+        await self.means.desk.apply(attempt, _failed(_nameless(attempt), begun, error))
 
     async def _requests(self, job: Job, part: PartSpec) -> Sequence[Request]:
         tenant = job.caller.tenant

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from libs.errors import Reason
-from libs.kafka.handling import PoisonError
+from libs.kafka.handling import PoisonError, RetryLaterError
 from libs.testing.loop import run
 from services.jobs.adapters.memory_store import MemoryJobs
 from services.jobs.domain.agenda import Task
@@ -128,5 +128,26 @@ def test_a_dead_letter_of_a_job_that_was_told_is_answered_when_it_is_replayed():
             await w.consumer("three").run(TENANT, key(), replayed=True)
             job = await w.get()
             assert (job.state, job.succeeded, job.failed) == (JobState.SUCCEEDED, 1, 0)
+
+    tried(main)
+
+
+def test_a_part_whose_requests_cannot_be_read_is_given_back_and_does_not_count_as_a_death():
+    async def main():
+        async with world() as w:
+            await w.job()
+            consumer = w.consumer(attempts_max=2)
+            read = w.store.requests
+
+            async def broken(tenant, key):
+                raise failing(Reason.INTERNAL)
+
+            w.store.requests = broken
+            for _ in range(4):
+                with pytest.raises(RetryLaterError):
+                    await consumer.run(TENANT, key())
+            w.store.requests = read
+            await consumer.run(TENANT, key())
+            assert (await w.get()).succeeded == 1
 
     tried(main)
