@@ -60,8 +60,7 @@ class Expander:
         if found is None or found.batch is None or not found.batch.input_file_id:
             return
         if found.state in ENDED:
-            # Who was here before may have died between paying for parts and storing them.
-            await self._release(found, range(found.parts, found.parts + CUTS_AT_ONCE))
+            await self._release_strays(found)
         elif found.state is JobState.ACCEPTING:
             await self._expand(found, found.batch)
 
@@ -71,6 +70,7 @@ class Expander:
             message = f"The input file {batch.input_file_id} has been deleted. Upload it again and make another batch."
             fault = LineError("file_not_found", message, param="input_file_id")
             await self._fail(job, JobError(Reason.NOT_FOUND.value, message, lines=(fault,)))
+            await self._release_strays(job)
             return
         parts = await self._means.jobs.parts(job.caller.tenant, job.id)
         # Parts are stored once the whole file was found to be right.
@@ -142,6 +142,10 @@ class Expander:
         parts = [cut.part(job.id, each.models) for cut, each in zip(cuts, paid, strict=True)]
         reserved = sum(each.amount for each in paid)
         verdict = await self._means.acceptance.add_parts(job.caller.tenant, job.id, parts, reserved)
+        if verdict is Verdict.UNKNOWN and await self._means.jobs.get(job.caller.tenant, job.id) is not None:
+            # Released, these could never be paid for again: whoever comes next goes on behind what there is.
+            message = f"The store has lost parts of {job.id}. They are added again."
+            raise PlatformError(Reason.STORE_UNAVAILABLE, message)
         if verdict in (Verdict.ENDED, Verdict.UNKNOWN):
             # Its end released the parts that it had; these came too late.
             await self._release(job, numbers)
@@ -179,6 +183,10 @@ class Expander:
     async def _fail(self, job: Job, error: JobError) -> None:
         await self._means.acceptance.refuse(job.caller.tenant, job.id, error)
         _log.info("a batch failed before it ran", job=job.id, reason=error.reason, line=error.line)
+
+    async def _release_strays(self, job: Job) -> None:
+        """Who was here before may have died between paying for parts and storing them."""
+        await self._release(job, range(job.parts, job.parts + CUTS_AT_ONCE))
 
     async def _release(self, job: Job, numbers: Sequence[int]) -> None:
         reservations = [reservation_of(job.id, number) for number in numbers]

@@ -13,7 +13,9 @@ from libs.errors import PlatformError, Reason
 from libs.kafka import KafkaError
 from libs.testing.loop import run
 from services.jobs.domain.agenda import Task
+from services.jobs.domain.attempt import Verdict
 from services.jobs.domain.job import JobState, NewJob
+from services.jobs.usecases.expansion import viewer_of
 from tests.unit.services.jobs.usecases.batch_rig import ANN, CHAT, JOB, Rig, line, lines, refusal
 
 
@@ -247,6 +249,44 @@ def test_who_finds_the_batch_ended_gives_back_what_a_crashed_one_had_set_aside()
         return before, sorted(rig.gateways.held)
 
     assert run(scenario()) == (8, [f"{JOB}:{number}" for number in range(4)])
+
+
+def test_who_finds_the_file_deleted_gives_back_what_a_crashed_one_had_set_aside():
+    async def scenario():
+        rig = Rig()
+        batch = await rig.batch(lines(500))
+        with pytest.raises(CrashError):
+            await crash_at(rig, 10, after=False).expand(ANN.tenant, JOB)
+        before = len(rig.gateways.held)
+        await rig.files.delete(viewer_of(ANN), batch.batch.input_file_id)
+        job = await rig.expand()
+        return before, job.state, sorted(rig.gateways.held)
+
+    # Those of stored parts are given back when the end is told.
+    assert run(scenario()) == (8, JobState.FAILED, [f"{JOB}:{number}" for number in range(4)])
+
+
+def test_parts_that_the_store_has_lost_are_added_again():
+    """A store that came back without its last writes, while its file is cut."""
+
+    async def scenario():
+        rig = Rig()
+        await rig.batch(lines(500))
+        add, adds = rig.jobs.add_parts, []
+
+        async def lost_once(tenant, job, parts, reserved):
+            adds.append([part.number for part in parts])
+            return Verdict.APPLIED if adds == [[0, 1, 2, 3]] else await add(tenant, job, parts, reserved)
+
+        rig.jobs.add_parts = lost_once
+        with pytest.raises(PlatformError) as raised:
+            await rig.expand()
+        assert (raised.value.reason, rig.gateways.released) == (Reason.STORE_UNAVAILABLE, set())
+        job = await rig.expand()
+        return job, len(await rig.parts())
+
+    job, parts = run(scenario())
+    assert (job.state, job.total, parts) == (JobState.REQUESTED, 500, 10)
 
 
 @pytest.mark.parametrize("job", ["unknown", "ended", "confirmed", "without a file"])
