@@ -192,7 +192,10 @@ def _check_webhook(webhook: Webhook, *, plain_http: bool) -> None:
     schemes = ("https", "http") if plain_http else ("https",)
     if not _is_address(webhook.url, schemes):
         wanted = " or ".join(f"{scheme}://host/path" for scheme in schemes)
-        message = f"'webhook.url' must be {wanted}, without user, password and fragment."
+        message = (
+            f"'webhook.url' must be {wanted}, of up to {WEBHOOK_URL_CHARS_MAX} ASCII characters, without user, password "
+            "and fragment."
+        )
         raise refused("webhook.url", message)
     if len(webhook.secret) not in WEBHOOK_SECRET_CHARS or not webhook.secret.isprintable():
         least, most = WEBHOOK_SECRET_CHARS[0], WEBHOOK_SECRET_CHARS[-1]
