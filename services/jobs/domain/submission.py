@@ -193,8 +193,8 @@ def _check_webhook(webhook: Webhook, *, plain_http: bool) -> None:
     if not _is_address(webhook.url, schemes):
         wanted = " or ".join(f"{scheme}://host/path" for scheme in schemes)
         message = (
-            f"'webhook.url' must be {wanted}, of up to {WEBHOOK_URL_CHARS_MAX} ASCII characters, without user, password "
-            "and fragment."
+            f"'webhook.url' must be {wanted}, of up to {WEBHOOK_URL_CHARS_MAX} ASCII characters, without user, "
+            "password and fragment."
         )
         raise refused("webhook.url", message)
     if len(webhook.secret) not in WEBHOOK_SECRET_CHARS or not webhook.secret.isprintable():
