@@ -21,6 +21,7 @@ from services.jobs.domain.blob_names import INLINE_BYTES_MAX, work_folder
 from services.jobs.domain.job import ENDED, Batch, Caller, Job, JobError, JobState, NewJob, Request
 from services.jobs.domain.submission import (
     CHAT_PATH,
+    LIVES,
     Asked,
     Submission,
     SubmissionLimits,
@@ -94,7 +95,7 @@ class Acceptor:
                 return await self._accept(job, submission, found, keep_refusal=keep_refusal)
             except _SpentError:
                 found = None
-        raise _undone()
+        raise _spent() if submission.key else _undone()
 
     async def _found(self, submission: Submission, ids: Sequence[str]) -> Job | None:
         """The job of an earlier submission with the same key."""
@@ -235,3 +236,12 @@ def _unasked(problem: PlatformError) -> PlatformError:
 def _undone() -> PlatformError:
     message = "Accepting the job took so long that it was given up. Nothing is charged. Send it again."
     return PlatformError(Reason.OVERLOADED, message, retry_after_seconds=1.0, started=False)
+
+
+def _spent() -> PlatformError:
+    """Every id of the key has been given up: sent again as it is, it would never be accepted."""
+    message = (
+        f"Accepting the job was given up {LIVES} times under this 'Idempotency-Key'. Nothing is charged. "
+        "Send it with another key."
+    )
+    return PlatformError(Reason.CONFLICT, message, started=False, param="Idempotency-Key")
