@@ -6,7 +6,7 @@ The client has a loop of its own in another thread, which sends heartbeats: they
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import kafka.errors as theirs
 from kafka import KafkaConsumer, TopicPartition
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.future import Future
 from kafka.structs import OffsetAndMetadata
 
 from libs.kafka.client import as_ours, client_config, open_client, translated
@@ -32,7 +33,6 @@ from libs.kafka.topics import prepare_topics
 POLL_MS = 50
 # A poll that only keeps the membership.
 STILL_POLL_MS = 1
-JOIN_POLL_MS = 1_000
 # A coordinator that moves is unknown for moments.
 UNKNOWN_SECONDS = 1.0
 HEARTBEAT_MS_MAX = 3_000
@@ -128,26 +128,25 @@ class KafkaMember:
                 continue
             # With every partition paused no messages come, and only requests are worth waiting for.
             self._free_parked()
+            self._keep_join()
             still = bool(paused := client.paused()) and client.assignment() == paused
-            polled = client.poll(timeout_ms=self._poll_ms(still=still))
+            polled = client.poll(timeout_ms=STILL_POLL_MS if still else POLL_MS)
             if polled:
                 self._handover.tell(self._fetched(polled))
             elif still:
                 self._serve(self._handover.request(POLL_MS / 1000))
             self._watch()
 
-    def _poll_ms(self, *, still: bool) -> int:
-        """Long enough for a rebalance to end within the poll.
+    def _keep_join(self) -> None:
+        """A join that is under way when a poll ends must be taken up by the next one.
 
-        The client drops the result of a join that ends between two polls and joins again; where the join was for new
-        partitions, it forgets even that, and would stand still for ever without a heartbeat.
+        The client drops the result of a join that ends between two polls and joins again, for ever where joins take as
+        long as polls; where the join was for new partitions it forgets even that, and stands still without heartbeats.
         """
         coordinator = self._client._coordinator
-        if coordinator._join_task is not None:
+        if (join := coordinator._join_task) is not None:
+            coordinator._join_task = KeptJoin(join)
             coordinator.request_rejoin()
-        if coordinator.need_rejoin():
-            return JOIN_POLL_MS
-        return STILL_POLL_MS if still else POLL_MS
 
     def _free_parked(self) -> None:
         """What was fetched of a partition when it was paused is parked, and comes back only into an empty slot.
@@ -250,6 +249,21 @@ class KafkaMember:
 
     def _pauses(self) -> Any:
         return pauses(self._wanted.retry_seconds_min, self._wanted.retry_seconds_max)
+
+
+class KeptJoin(Future):  # type: ignore[misc]  # the client is untyped
+    """The outcome of a join, which is not there before somebody waits for it."""
+
+    def __init__(self, join: Future) -> None:
+        super().__init__()
+        self.join: Future = join.join if isinstance(join, KeptJoin) else join
+
+    def add_errback(self, f: Callable[..., Any], *args: Any, **kwargs: Any) -> KeptJoin:
+        """Whoever waits adds this last."""
+        super().add_errback(f, *args, **kwargs)
+        if not self.is_done:
+            self.join.chain(self)
+        return self
 
 
 def _fetched(claims: Claims, at: TopicPartition, records: Sequence[Any]) -> Fetched:

@@ -12,7 +12,7 @@ from libs.kafka.letters_port import StopConsumingError
 from libs.testing.loop import run_real
 
 from .conftest import World
-from .consuming import Noting, NotingBatches, Running, publish, records, running, settings, until, values
+from .consuming import Noting, NotingBatches, Running, publish, publish_at_last, records, running, settings, until, values
 
 BOTH = pytest.mark.parametrize("kind", [Noting, NotingBatches])
 
@@ -243,7 +243,7 @@ def test_a_large_message_comes_whole_among_small_ones(world: World, topic: Topic
         large = records(topic, 1, first=20)[0]
         large = large.__class__(topic.name, large.key, b"x" * size)
         handler = Noting()
-        limits = {"record_bytes_max": size + 1_000, "send_timeout_ms": 10_000}
+        limits = {"record_bytes_max": size + 1_000}
         await publish(world, topic, [*records(topic, 20), large, *records(topic, 20, first=21)], **limits)
         async with running(world, topic, handler, consumer=settings(held_bytes_max=2**20)):
             await until(lambda: len(handler.done) >= 41)
@@ -275,7 +275,7 @@ def test_a_broker_that_goes_and_comes_back_costs_nothing_but_time(world: World, 
                 await until(lambda: one.consumer._outage.on)
             finally:
                 world.start()
-            await publish(world, topic, records(topic, 50, first=50))
+            await publish_at_last(world, topic, records(topic, 50, first=50))
             await until(lambda: values(50, first=50) <= Counter(handler.values()))
             assert set(handler.values()) == set(values(100))
             await until(lambda: not one.consumer._outage.on)
