@@ -81,8 +81,8 @@ class GateSettings(SettingsGroup):
     blind_max: int = Field(default=4, ge=1, le=1_000)
     # Waiting so long counts as much as one step of priority, within a tenant. High values let low priorities wait.
     ageing_seconds: float = Field(default=60.0, gt=0.0, le=86_400.0)
-    # A request that found no room for so long gives its part's place to others and comes back as long after. Low values
-    # write more; high ones let a full pool hold up the jobs of others.
+    # Where all of attempts.parts_max are taken, a request that found no room for so long gives its part's place to
+    # others and comes back as long after. Low values write more; high ones let a full pool hold up the jobs of others.
     held_seconds: float = Field(default=120.0, ge=1.0, le=86_400.0)
 
 

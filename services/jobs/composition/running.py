@@ -42,10 +42,14 @@ def compose_running(
 ) -> Running:
     """`wake` hears of tenants whose jobs changed; `part` is this consumer's part of the work."""
     attempts, store, clock = settings.attempts, ports.store, ports.clock
-    limits = GateLimits(rule_of(settings.gate), settings.gate.ageing_seconds, settings.gate.held_seconds)
-    gate = Gate(ports.capacity, clock, limits, metrics, part=part, uniform=ports.random)
     times = AttemptTimes(attempts.lease_seconds, attempts.attempts_max)
     desk = AttemptDesk(store, store, clock, times, metrics, owner=ports.owner, wake=wake, uniform=ports.random)
+
+    def wanted() -> bool:
+        return len(desk) >= attempts.parts_max
+
+    limits = GateLimits(rule_of(settings.gate), settings.gate.ageing_seconds, settings.gate.held_seconds)
+    gate = Gate(ports.capacity, clock, limits, metrics, part=part, wanted=wanted, uniform=ports.random)
     held = settings.gate.held_seconds
     step_times = StepTimes(attempts.patience_seconds, attempts.retry_seconds, attempts.retry_seconds_max, held)
     steps = Steps(desk, gate, ports.gateways, ports.blobs, clock, step_times, metrics, ports.random)

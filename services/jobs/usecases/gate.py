@@ -68,7 +68,9 @@ class _Pool:
 
 
 class Gate:
-    """Used on one event loop. `run` must run beside it. `part` tells this consumer's part of all work, 0 to 1."""
+    """Used on one event loop. `run` must run beside it. `part` tells this consumer's part of all work, 0 to 1; `wanted`
+    whether others want the places of those that wait here: else they may wait for ever.
+    """
 
     def __init__(
         self,
@@ -78,10 +80,11 @@ class Gate:
         observer: GateObserver,
         *,
         part: Callable[[], float] = lambda: 1.0,
+        wanted: Callable[[], bool] = lambda: True,
         uniform: Callable[[], float] = random.random,
     ) -> None:
         self._capacity, self._clock, self._limits, self._observer = capacity, clock, limits, observer
-        self._part, self._uniform = part, uniform
+        self._part, self._wanted, self._uniform = part, wanted, uniform
         self._pools: dict[str, _Pool] = {}
         self._figures: Mapping[str, tuple[int, int, int, bool]] = {}
 
@@ -182,7 +185,7 @@ class Gate:
 
     def _expire(self, pool: _Pool, now: float) -> None:
         for waiter in list(pool.line.values()):
-            if now - waiter.since < self._limits.held_seconds:
+            if now - waiter.since < self._limits.held_seconds or not self._wanted():
                 break
             del pool.line[waiter.number]
             pool.waiting.remove(waiter.number)

@@ -147,8 +147,23 @@ def test_who_waits_for_too_long_is_told_so():
     async def main():
         async with desk(held_seconds=10.0) as d:
             with pytest.raises(NoRoomError):
-                await d.enter("x")
+                await asyncio.wait_for(d.enter("x"), 60.0)
             assert 10.0 <= d.clock.monotonic() - 1_000.0 <= 11.5
+
+    run(main())
+
+
+def test_who_waits_where_nobody_wants_its_place_may_go_on():
+    async def main():
+        async with desk(held_seconds=10.0) as d:
+            wanted = False
+            d.gate._wanted = lambda: wanted
+            waiting = asyncio.create_task(d.enter("x"))
+            await d.clock.sleep(100.0)
+            assert not waiting.done()
+            wanted = True
+            with pytest.raises(NoRoomError):
+                await waiting
 
     run(main())
 
