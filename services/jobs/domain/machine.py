@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from services.jobs.domain.agenda import Due, Task
 from services.jobs.domain.attempt import BeginAsk, Begun, Effect, PartKey, Renewal, Return, Verdict
-from services.jobs.domain.entries import RETURNED_MS, Entry, owed
+from services.jobs.domain.entries import REFUSE_MS, RETURNED_MS, Entry, owed
 from services.jobs.domain.job import Batch, Job, JobError, JobState, NewJob, PartSpec, PartState, Request, StepResult
 from services.jobs.domain.machine_attempts import apply, begin, put_back, renew
 from services.jobs.domain.record import JobRecord, PartRecord, follow
@@ -74,6 +74,8 @@ class TenantJobs:
         record = self.books.jobs.get(job)
         if record is None or record.state is not JobState.ACCEPTING:
             return record.job() if record else None
+        if not record.has_file and now >= record.created_ms + REFUSE_MS:
+            return record.job()
         record.state = JobState.REQUESTED
         record.reserved += reserved
         record.version += 1

@@ -33,7 +33,8 @@ class Acceptance(Protocol):
     async def confirm(self, tenant: str, job: str, reserved: int) -> Job | None:
         """ACCEPTING → REQUESTED, with SEND for each part at once, and EXPIRE; `reserved` (nano-dollars) is added.
 
-        Returns the job as it stands then, None = unknown. A job in any other state is left as it is.
+        Returns the job as it stands then, None = unknown. A job in any other state is left as it is, and so is one that
+        is ACCEPTING, without a file, since REFUSE is due: somebody may be giving its money back.
         """
         ...
 

@@ -8,6 +8,7 @@ import asyncio
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NoReturn
 
 from libs.blobs import Blobs
 from libs.errors import PlatformError, Reason
@@ -128,9 +129,11 @@ class Acceptor:
         except PlatformError as problem:
             return await self._refused(begun, problem, kept, keep_refusal=keep_refusal)
         confirmed = await self._means.acceptance.confirm(tenant, job, reserved.amount)
-        if confirmed is None or confirmed.state in ENDED:
+        if confirmed is None or confirmed.state in ENDED or confirmed.state is JobState.ACCEPTING:
             # Undone meanwhile, because it took so long, or cancelled: the money was set aside for nothing.
             await self._means.gateways.release(tenant, [job])
+        if confirmed is not None and confirmed.state is JobState.ACCEPTING:
+            await self._give_up(begun, kept)
         if confirmed is None:
             await self._drop(kept)
             raise _undone()
@@ -153,6 +156,12 @@ class Acceptor:
         if spent:
             raise _SpentError from problem
         raise problem
+
+    async def _give_up(self, begun: Job, kept: str) -> NoReturn:
+        """What the agenda is about to do: it is too late to go on with this job, whoever began with it."""
+        if await self._means.acceptance.refuse(begun.caller.tenant, begun.id, None) is None:
+            await self._drop(kept)
+        raise _SpentError
 
     async def _drop(self, kept: str) -> None:
         """Deletes large requests that no job looks for; "" = there are none."""

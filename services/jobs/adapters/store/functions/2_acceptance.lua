@@ -87,7 +87,7 @@ local function more_parts(keys, args)
   return APPLIED
 end
 
--- args: job, reserved
+-- args: job, reserved. From when REFUSE is due it is too late: somebody may be giving the money back.
 local function confirm(keys, args)
   local prefix, job, now = keys[1], args[1], now_ms()
   local key = job_key(prefix, job)
@@ -95,6 +95,9 @@ local function confirm(keys, args)
   if s and s[STATE] == ACCEPTING then
     local plan, info = {['r' .. job] = false, ['x' .. job] = false}, info_of(key)
     if info[HAS_FILE] == 0 then
+      if now >= info[CREATED_AT] + REFUSE_MS then
+        return told_of(key)
+      end
       plan['e' .. job] = info[EXPIRES_AT]
     end
     s[STATE], s[VERSION], s[RESERVED] = REQUESTED, s[VERSION] + 1, s[RESERVED] + args[2]

@@ -317,3 +317,18 @@ def test_a_part_that_is_given_up_without_results_ends_its_job_too(desk):
     desk.put_back(desk.begin().epoch, dead=True)
     job = desk.get()
     assert (job.state, job.total, job.succeeded, job.failed) == (JobState.FAILED, 1, 0, 0)
+
+
+def test_a_job_is_not_confirmed_once_its_refusal_is_due(desk):
+    desk.create("job_1")
+    desk.create("job_2")
+    desk.create("batch_1", parts=0, batch=FILE)
+    desk.pass_time(59.999)
+    assert desk.confirm("job_1").state is JobState.REQUESTED
+    desk.pass_time(0.001)
+    before = desk.everything()
+    assert desk.confirm("job_2").state is JobState.ACCEPTING
+    assert desk.everything() == before
+    assert desk.claim(1) == [(Task.EXPAND, "batch_1", 0)]
+    assert (Task.REFUSE, "job_2", 0) in desk.claim()
+    assert desk.confirm("batch_1").state is JobState.SUCCEEDED
