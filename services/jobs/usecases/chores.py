@@ -13,6 +13,7 @@ from libs.clock import Clock
 from libs.errors import PlatformError
 from services.jobs.domain.agenda import Due, Task
 from services.jobs.domain.attempt import PartKey, Verdict
+from services.jobs.domain.batch_lines import reservation_of
 from services.jobs.domain.blob_names import folder
 from services.jobs.domain.job import ENDED, Batch, Job, JobState
 from services.jobs.domain.resend import Backlog, Look, look, next_look_seconds
@@ -21,6 +22,7 @@ from services.jobs.ports.observing import AgendaObserver
 from services.jobs.ports.running import BatchFiles, Outgoing, WebhookCalls
 from services.jobs.ports.store import Acceptance, Agenda, Endings, Jobs
 from services.jobs.usecases.agenda import Doing
+from services.jobs.usecases.expansion import CUTS_AT_ONCE
 from services.jobs.usecases.sending import Sending
 
 T = TypeVar("T")
@@ -122,8 +124,7 @@ class Chores:
 
     async def _tell_simple(self, tenant: str, jobs: Sequence[Job]) -> None:
         await self._means.gateways.release(tenant, [job.id for job in jobs])
-        await _all(self._means.outgoing.finished(job) for job in jobs)
-        await _all(self._told(job, None) for job in jobs)
+        await _all(self._publish(job, None) for job in jobs)
 
     async def _tell_batch(self, job: Job, batch: Batch) -> None:
         """Files of a large batch take longer than a lease."""
@@ -131,21 +132,27 @@ class Chores:
         async with self._kept(Due(tenant, Task.TELL, job.id)):
             parts = await self._means.jobs.parts(tenant, job.id)
             reservations = list(dict.fromkeys(part.reservation for part in parts))
+            if batch.input_file_id and not job.started_ms:
+                # Who cut its file may have died between paying for parts and storing them.
+                reservations += [reservation_of(job.id, len(parts) + at) for at in range(CUTS_AT_ONCE)]
             for start in range(0, len(reservations), RESERVATIONS_MAX):
                 await self._means.gateways.release(tenant, reservations[start : start + RESERVATIONS_MAX])
             written = await self._means.files.write_outputs(job) if batch.input_file_id else batch
-            await self._means.outgoing.finished(job)
-            await self._told(job, written)
+            await self._publish(job, written)
 
-    async def _told(self, job: Job, batch: Batch | None) -> None:
+    async def _publish(self, job: Job, batch: Batch | None) -> None:
+        """An event that Kafka has is told of at once: others that fail beside it do not bring it back."""
+        await self._means.outgoing.finished(job)
         verdict = await self._means.endings.told(job.caller.tenant, job.id, job.version, batch)
         if verdict is Verdict.APPLIED:
             self._observer.ended(job)
 
     async def _refuse(self, tenant: str, job: str) -> None:
-        """The money first: once the job is gone, nobody knows of it. Who accepts it is long past its time by then."""
+        """The money first: once the job is gone, nobody knows of it. Nobody can confirm it any more by then."""
         found = await self._means.jobs.get(tenant, job)
-        numbers = range(found.parts if found else 0)
+        if found is None or found.state is not JobState.ACCEPTING:
+            return
+        numbers = range(found.parts)
         parts = await _all(self._means.jobs.requests(tenant, PartKey(job, number)) for number in numbers)
         blobs = {each.blob[: each.blob.rindex("/") + 1] for part in parts for each in part if each.blob}
         await self._means.gateways.release(tenant, [job])

@@ -26,6 +26,7 @@ class Outgoing:
         self.requested: list[Due] = []
         self.ended: list[str] = []
         self.down = False
+        self.refused: set[str] = set()
 
     async def request(self, dues):
         self._check()
@@ -33,6 +34,8 @@ class Outgoing:
 
     async def finished(self, job):
         self._check()
+        if job.id in self.refused:
+            raise BrokerUnavailableError("a test says so")
         self.ended.append(job.id)
 
     def _check(self):
@@ -131,7 +134,37 @@ def test_a_batch_has_its_files_when_its_end_is_told_and_each_parts_money_is_free
         job = await desk.world.get("batch_1")
         assert job.told
         assert job.batch.output_file_id == "file-out"
-        assert desk.world.gateways.released == ["batch_1:0", "batch_1:1", "batch_1:2"]
+        assert desk.world.gateways.released[:3] == ["batch_1:0", "batch_1:1", "batch_1:2"]
+
+    run(main())
+
+
+def test_what_was_paid_for_parts_that_were_never_stored_is_free_at_the_end():
+    async def main():
+        desk = Desk()
+        store = desk.world.store
+        await store.create(NewJob("batch_1", CALLER, "f", 3600, batch=Batch("file-in", "/v1/chat/completions")))
+        await store.add_parts(TENANT, "batch_1", [PartSpec(n, n, 1, f"batch_1:{n}", ("m",)) for n in range(4)], 5)
+        await store.end(TENANT, "batch_1", JobState.CANCELLED)
+        await desk.sweep(Task.TELL)
+        assert desk.world.gateways.released == [f"batch_1:{number}" for number in range(8)]
+
+    run(main())
+
+
+def test_an_event_that_kafka_has_is_told_though_another_fails():
+    async def main():
+        desk = Desk()
+        for name in ("job_1", "job_2"):
+            await desk.world.job(name)
+            await desk.world.store.end(TENANT, name, JobState.CANCELLED)
+        desk.outgoing.refused = {"job_1"}
+        with pytest.raises(BrokerUnavailableError):
+            await desk.sweep(Task.TELL)
+        desk.outgoing.refused = set()
+        desk.world.clock.advance(31.0)
+        await desk.sweep(Task.TELL)
+        assert desk.outgoing.ended == ["job_2", "job_1"]
 
     run(main())
 
