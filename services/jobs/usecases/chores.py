@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -123,13 +123,15 @@ class Chores:
         return job, 0.0 if found is None else self._clock.unix() - found.created_ms / 1000
 
     async def _tell_simple(self, tenant: str, jobs: Sequence[Job]) -> None:
-        await self._means.gateways.release(tenant, [job.id for job in jobs])
-        await _all(self._publish(job, None) for job in jobs)
+        """A gateway or broker that has just died makes even this longer than a lease."""
+        async with self._kept([Due(tenant, Task.TELL, job.id) for job in jobs]):
+            await self._means.gateways.release(tenant, [job.id for job in jobs])
+            await _all(self._publish(job, None) for job in jobs)
 
     async def _tell_batch(self, job: Job, batch: Batch) -> None:
         """Files of a large batch take longer than a lease."""
         tenant = job.caller.tenant
-        async with self._kept(Due(tenant, Task.TELL, job.id)):
+        async with self._kept([Due(tenant, Task.TELL, job.id)]):
             parts = await self._means.jobs.parts(tenant, job.id)
             reservations = list(dict.fromkeys(part.reservation for part in parts))
             if batch.input_file_id and not job.started_ms:
@@ -164,17 +166,15 @@ class Chores:
         await self._means.agenda.done(due)
 
     @asynccontextmanager
-    async def _kept(self, due: Due) -> AsyncIterator[None]:
-        """Puts it off again and again while it is done, so that nobody else begins with it."""
+    async def _kept(self, dues: Sequence[Due]) -> AsyncIterator[None]:
+        """Puts them off again and again while they are done, so that nobody else begins with them."""
         lease_ms = int(self._limits.lease_seconds * 1000)
 
         async def keep() -> None:
             while True:
                 await self._clock.sleep(self._limits.lease_seconds / 3)
-                try:
-                    await self._means.agenda.later(due.tenant, due.job, due.task, lease_ms)
-                except PlatformError:  # then somebody else may do it too, which does no harm
-                    continue
+                with suppress(PlatformError):  # then somebody else may do it too, which does no harm
+                    await _all(self._means.agenda.later(due.tenant, due.job, due.task, lease_ms) for due in dues)
 
         keeping = asyncio.create_task(keep(), name="keep a task")
         try:

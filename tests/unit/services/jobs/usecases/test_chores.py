@@ -191,6 +191,28 @@ def test_files_that_take_longer_than_a_lease_are_written_by_one():
     run(main())
 
 
+def test_ends_are_told_by_one_though_a_gateway_takes_longer_than_a_lease():
+    async def main():
+        desk = Desk()
+        store, clock, release = desk.world.store, desk.world.clock, desk.world.gateways.release
+        for name in ("job_1", "job_2"):
+            await desk.world.job(name)
+            await store.end(TENANT, name, JobState.CANCELLED)
+
+        async def slowly(tenant, reservations):
+            await clock.sleep(100.0)
+            await release(tenant, reservations)
+
+        desk.world.gateways.release = slowly
+        telling = asyncio.create_task(desk.sweep(Task.TELL))
+        while not telling.done():
+            await clock.sleep(5.0)
+            assert telling.done() or await store.claim(TENANT, 10, 1000) == []
+        assert desk.outgoing.ended == ["job_1", "job_2"]
+
+    run(main())
+
+
 def test_what_was_sent_is_looked_at_later_and_later():
     async def main():
         desk = Desk()
