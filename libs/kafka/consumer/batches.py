@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from libs.kafka.consumer.lane import Lane
 from libs.kafka.consumer.metrics import Outcome
 from libs.kafka.consumer.settle import Settling
-from libs.kafka.consumer.work import Hooks, Taken, wait_for
+from libs.kafka.consumer.work import Hooks, Taken, of_handler, wait_for
 from libs.kafka.handling import BatchHandler, Delivery
 from libs.kafka.letters_port import StopConsumingError
 
@@ -80,7 +80,7 @@ class Batches:
 
     async def _results(self, messages: Sequence[Delivery]) -> Results:
         try:
-            results = await self._handler.handle_batch(messages)
+            results = await of_handler(self._handler.handle_batch(messages))
         except StopConsumingError:
             raise
         except Exception as error:  # what it raises holds for all of them

@@ -10,7 +10,7 @@ from functools import partial
 from libs.kafka.consumer.lane import Lane
 from libs.kafka.consumer.metrics import Outcome
 from libs.kafka.consumer.settle import Settling
-from libs.kafka.consumer.work import Hooks, Taken, wait_for
+from libs.kafka.consumer.work import Hooks, Taken, of_handler, wait_for
 from libs.kafka.handling import Delivery, Handler
 from libs.kafka.letters_port import StopConsumingError
 
@@ -75,7 +75,7 @@ class Singles:
     async def _handle(self, lane: Lane, message: Delivery) -> None:
         outcome = Outcome.DONE
         try:
-            await self._handler.handle(message)
+            await of_handler(self._handler.handle(message))
         except StopConsumingError:
             raise
         except Exception as error:  # whatever a handler raises is about its message

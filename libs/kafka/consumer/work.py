@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from typing import NamedTuple, Protocol, TypeVar
 
 from libs.kafka.consumer.lane import Lane
 from libs.kafka.consumer.metrics import ConsumerMetrics, Outcome, OutcomeLabels
 from libs.kafka.handling import Delivery
+
+T = TypeVar("T")
 
 
 class Taken(NamedTuple):
@@ -61,3 +63,18 @@ async def wait_for(tasks: Iterable[asyncio.Task[None]], seconds: float) -> None:
     running = [task for task in tasks if not task.done()]
     if running:
         await asyncio.wait(running, timeout=seconds)
+
+
+async def of_handler(handling: Awaitable[T]) -> T:
+    """What a handler returns or raises. Its task is cancelled only by whoever takes its messages away.
+
+    A cancellation that nobody asked this task for comes from something that the handler waited for, and is an error of
+    its own: taken for the other kind it would leave its messages undone in the middle of what is committed.
+    """
+    try:
+        return await handling
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise RuntimeError("something that the handler waited for was cancelled") from error
