@@ -63,9 +63,9 @@ class LossyProducer:
 class Process:
     """One life of the service."""
 
-    def __init__(self, rig: Rig, owner: str) -> None:
+    def __init__(self, rig: Rig, owner: str, settings: JobsSettings) -> None:
         self.registry = Registry()
-        self.service: JobsService = compose(rig.settings, rig.ports(self.registry, owner))
+        self.service: JobsService = compose(settings, rig.ports(self.registry, owner))
         loops = [loop() for loop in self.service.loops.values()]
         runs = [consumer.run() for consumer in self.service.consumers.values()]
         self.tasks = [asyncio.create_task(each) for each in (*loops, *runs)]
@@ -125,8 +125,8 @@ class Rig:
             random=lambda: 0.5,
         )
 
-    def start(self, owner: str = "one") -> Process:
-        process = Process(self, owner)
+    def start(self, owner: str = "one", **changes: object) -> Process:
+        process = Process(self, owner, self.settings.model_copy(update=changes))
         self.processes.append(process)
         return process
 

@@ -50,6 +50,20 @@ def test_many_jobs_end_once_each():
     tried(main)
 
 
+def test_the_roles_work_apart():
+    async def main():
+        async with rig() as r:
+            consumer = r.start("consumer", roles=("consumer",))
+            api = r.start("api", roles=("api",))
+            assert consumer.service.handlers == ()
+            assert (api.service.loops, api.service.consumers) == ({}, {})
+            name = await r.submit(2, process=api)
+            (job,) = await r.ended(name)
+            assert job.succeeded == 2
+
+    tried(main)
+
+
 def test_a_killed_consumers_jobs_are_done_by_another_one_once_in_effect():
     async def main():
         async with rig() as r:
