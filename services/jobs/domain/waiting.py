@@ -8,6 +8,8 @@ from itertools import count
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+# So many that were taken back may stay among those that wait, beside as many as wait.
+_GONE_MAX = 64
 
 
 @dataclass(slots=True)
@@ -46,6 +48,8 @@ class FairWaiting(Generic[T]):
         """Takes a request back that waits."""
         self._gone.add(number)
         self._waiting -= 1
+        if len(self._gone) > self._waiting + _GONE_MAX:
+            self._drop_gone()
 
     def pop(self) -> tuple[str, T] | None:
         """The next request and its tenant, which has one more running; None = nobody waits."""
@@ -63,6 +67,16 @@ class FairWaiting(Generic[T]):
     def ended(self, tenant: str) -> None:
         """A request of that tenant's has left its room."""
         self._tenants[tenant].running -= 1
+
+    def _drop_gone(self) -> None:
+        """A pool without room lets nobody through, so that none of them ever gets to the front."""
+        for tenant in self._tenants.values():
+            tenant.heap = [entry for entry in tenant.heap if entry[1] not in self._gone]
+            heapq.heapify(tenant.heap)
+        self._gone.clear()
+        idle = [name for name, each in self._tenants.items() if not each.heap and not each.running]
+        for name in idle:
+            del self._tenants[name]
 
     def _clean(self, tenant: _Tenant[T]) -> bool:
         """Drops removed requests from the front; whether any is left."""

@@ -24,6 +24,8 @@ SLOW = frozenset({Task.HOOK})
 SLOW_MAX = 128
 # A tenant of which something was done here is looked at so soon again: what follows each other is taken together.
 WAKE_SECONDS = 0.02
+# Looks in vain that a replica may cost the store: with many tenants that rest, each is looked at more seldom.
+LOOKS_PER_SECOND = 500
 # Who the tenants are is asked so often; those of jobs that come by this process are known at once.
 TENANTS_SECONDS = 5.0
 
@@ -127,7 +129,8 @@ class Sweeper:
             state.at = min(state.at, self.clock.monotonic() + WAKE_SECONDS)
             self._begin(tenant, claimed)
         else:
-            state.pause = min(2 * state.pause, limits.pace_seconds_max)
+            seldom = max(limits.pace_seconds_max, len(self._tenants) / LOOKS_PER_SECOND)
+            state.pause = min(2 * state.pause, seldom)
 
     def _begin(self, tenant: str, claimed: Sequence[Due]) -> None:
         """Has it done beside the sweep. What takes longer than its lease is claimed again: it is under way here."""

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import weakref
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -60,3 +62,22 @@ def test_everything_that_stays_comes_once(asked):
             waiting.remove(number)
     assert sorted(popped(waiting)) == [place for place, (_, _, stays) in enumerate(asked) if stays]
     assert waiting.pop() is None
+
+
+def test_what_is_removed_leaves_nothing_behind_though_nobody_ever_gets_room():
+    """A pool whose workers are gone: all wait, give up, and come back."""
+    waiting = FairWaiting(60.0)
+    stays = waiting.push("a", 100, 0.0, weakref.ref(_Item()))
+    items = [_Item() for _ in range(1000)]
+    gone = [weakref.ref(item) for item in items]
+    numbers = [waiting.push(f"t{place % 7}", 0, float(place), item) for place, item in enumerate(items)]
+    items.clear()
+    for number in numbers:
+        waiting.remove(number)
+    assert sum(item() is not None for item in gone) < 100
+    waiting.remove(stays)
+    assert waiting.pop() is None
+
+
+class _Item:
+    pass

@@ -113,6 +113,22 @@ def test_tenants_that_rest_are_looked_at_more_and_more_seldom():
     run(main())
 
 
+def test_five_thousand_tenants_that_rest_cost_no_more_looks_than_half_as_many():
+    async def main():
+        async with desk() as d:
+            for place in range(5_000):
+                d.agenda.due[f"t{place}"] = {}
+            await d.clock.sleep(30.0)
+            d.agenda.looks.clear()
+            await d.clock.sleep(20.0)
+            assert 400 * 20 < d.agenda.looks.total() < 600 * 20
+            due = d.agenda.add("t2500", "left by somebody")
+            await d.clock.sleep(11.0)
+            assert d.did == [due]
+
+    run(main())
+
+
 def test_who_is_woken_is_looked_at_at_once():
     async def main():
         async with desk(pace_seconds_max=600.0) as d:
