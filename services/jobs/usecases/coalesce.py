@@ -43,15 +43,13 @@ class Coalescer(Generic[Ask, Answer]):
         while queue.items:
             taken, queue.items = queue.items[:ITEMS_MAX], queue.items[ITEMS_MAX:]
             try:
-                answers = await self._call(tenant, [ask for ask, _ in taken])
+                _answer(taken, await self._call(tenant, [ask for ask, _ in taken]))
             except asyncio.CancelledError:  # the process ends
                 for _, future in taken + queue.items:
                     future.cancel()
                 raise
             except Exception as error:  # belongs to each that asked
                 _fail(taken, error)
-            else:
-                _answer(taken, answers)
         del self._queues[tenant]
 
 
