@@ -9,6 +9,7 @@ delay nobody.
 
     python -m loadtests.jobs.live --rounds 3 --seconds 40
     python -m loadtests.jobs.live --no-gate      # the gate switched off: what it is there for
+    python -m loadtests.jobs.live --engine vllm  # two vLLM workers on a core each, at half of `--capacity`
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from loadtests.common.stack import MODEL_NAME, Layout, Stack
 
 TTFT_MS, TOKEN_MS, TOKENS, JOB_TOKENS = 60.0, 15.0, 24, 24
 WORKERS = 4
+VLLM_WORKERS = 2
 NO_GATE = ("--gate.headroom", "0", "--gate.share", "1", "--gate.share_max", "1", "--gate.wait_ms_max", "60000")
 STEPS_PER_JOB = 1_000
 
@@ -45,19 +47,23 @@ class Phase:
     seconds: float = 0.0
 
 
-def layout(base_port: int, slots: int, brokers: Sequence[str], jobs_args: Sequence[str]) -> Layout:
-    """Gateway on core 0; everything else on core 1."""
-    engine = {"ttft_ms": TTFT_MS, "inter_token_ms": TOKEN_MS, "running_max": slots}
+def layout(base_port: int, slots: int, brokers: Sequence[str], jobs_args: Sequence[str], engine: str) -> Layout:
+    """Simulated: gateway on core 0, workers on core 1. vLLM: a worker on each core, everything else on both."""
+    speed = {"ttft_ms": TTFT_MS, "inter_token_ms": TOKEN_MS, "running_max": slots}
+    simulated = [part for name, value in speed.items() for part in (f"--simulated.{name}", str(value))]
     return Layout(
         base_port=base_port,
-        workers=WORKERS,
+        workers=WORKERS if engine == "simulated" else VLLM_WORKERS,
         jobs=1,
-        gateway_core="0",
+        gateway_core="0" if engine == "simulated" else "0,1",
         inner_core="0,1",
-        worker_core="1",
-        worker_args=[part for name, value in engine.items() for part in (f"--simulated.{name}", str(value))],
+        worker_core="1" if engine == "simulated" else "0,1",
+        engine=engine,
+        worker_args=simulated if engine == "simulated" else ["--vllm.max_num_seqs", str(slots)],
+        per_worker_args=[["--vllm.cpu_cores", str(core)] for core in range(VLLM_WORKERS)] if engine == "vllm" else [],
         jobs_args=list(jobs_args),
         kafka_brokers=tuple(brokers),
+        op_timeout_ms=1000,
     )
 
 
@@ -149,6 +155,8 @@ async def measure(stack: Stack, args: argparse.Namespace) -> dict[str, Any]:
     """All rounds on one stack."""
     accounts = [new_account(stack.url, stack.key, tenant, limits={}) for tenant in ("live", "jobs")]
     capacity = WORKERS * args.slots / ((TTFT_MS + TOKENS * TOKEN_MS) / 1000)
+    if args.engine == "vllm":
+        capacity = args.capacity
     rate = args.load * capacity
     live = Live(stack.rest_port, accounts[0].secret, accounts[1].secret, random.Random(args.seed))
     await live.phase(rate=rate, seconds=8.0, full=False, jobs=0)  # warm-up
@@ -181,15 +189,18 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=8, help=f"jobs of {STEPS_PER_JOB} requests each in a full phase")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--no-gate", action="store_true")
+    parser.add_argument("--engine", choices=("simulated", "vllm"), default="simulated")
+    parser.add_argument("--capacity", type=float, default=8.0, help="calls a second that two vLLM workers can answer")
     parser.add_argument("--base-port", type=int, default=19200)
     parser.add_argument("--out")
     args = parser.parse_args()
     jobs_args = NO_GATE if args.no_gate else ()
     with embedded_broker() as broker:
         brokers = broker.settings().brokers
-        with Stack(layout(args.base_port, args.slots, brokers, jobs_args)) as stack:
+        with Stack(layout(args.base_port, args.slots, brokers, jobs_args, args.engine)) as stack:
             result = asyncio.run(measure(stack, args))
-    emit("jobs_live" + ("_no_gate" if args.no_gate else ""), result, args.out)
+    name = "_".join(["jobs_live", *(["vllm"] if args.engine == "vllm" else []), *(["no_gate"] if args.no_gate else [])])
+    emit(name, result, args.out)
 
 
 if __name__ == "__main__":
