@@ -27,7 +27,12 @@ SESSION_MS = 2_000
 
 
 def settings(**changes: object) -> ConsumerSettings:
-    near = {"session_timeout_ms": SESSION_MS, "commit_seconds": 0.0, "retry_seconds_min": 0.05, "retry_seconds_max": 0.2}
+    near = {
+        "session_timeout_ms": SESSION_MS,
+        "commit_seconds": 0.0,
+        "retry_seconds_min": 0.05,
+        "retry_seconds_max": 0.2,
+    }
     return ConsumerSettings.model_validate({**near, **changes})
 
 
