@@ -22,7 +22,7 @@ QUICK = {
             "agenda": {"resend_seconds": 2.0},
             "consumer": {"session_timeout_ms": 3_000},
         },
-    }
+    },
 }
 
 
