@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 
 from libs.app import App, run_service
@@ -49,12 +49,12 @@ async def build(settings: JobsSettings, stack: AsyncExitStack, app: App) -> None
     app.serve(server)
     if service.watches is not None:
         app.on_stop_accepting(service.watches.close)
-    _run(service, stack, app)
+    _run(service, settings.attempts.stop_seconds, stack, app)
     await server.start()
     _log.info("jobs", roles=list(settings.roles), brokers=list(settings.kafka.brokers))
 
 
-def _run(service: JobsService, stack: AsyncExitStack, app: App) -> None:
+def _run(service: JobsService, stop_seconds: float, stack: AsyncExitStack, app: App) -> None:
     """Consumers end first: what they give back still needs the loops and the store."""
     if service.running is not None:
         stack.push_async_callback(service.running.desk.close)
@@ -62,8 +62,13 @@ def _run(service: JobsService, stack: AsyncExitStack, app: App) -> None:
     for name, loop in service.loops.items():
         app.spawn(loop(), name)
     for name, consumer in service.consumers.items():
-        app.on_drain(consumer.drain)
+        app.on_drain(within(stop_seconds, consumer.drain))
         app.spawn(consumer.run(), f"{name} consumer")
+
+
+def within(seconds: float, drain: Callable[[float], Awaitable[None]]) -> Callable[[float], Awaitable[None]]:
+    """`drain` with at most so many seconds of the grace that it is given."""
+    return lambda grace: drain(min(grace, seconds))
 
 
 async def open_ports(settings: JobsSettings, stack: AsyncExitStack, app: App) -> Ports:

@@ -53,6 +53,10 @@ class AttemptSettings(SettingsGroup):
     # A request that fails for a reason that passes is tried again in its place for so long, then its part goes to the
     # retry topics. 0 goes there at once; high values keep a place for work that cannot be done.
     patience_seconds: float = Field(default=20.0, ge=0.0, le=3600.0)
+    # What runs gets so long when the process stops; then its part is given back, and its answer goes on at the gateway,
+    # where the next attempt finds it. 0 gives all back at once, for others to take up; more than `drain.grace_seconds`
+    # is that. High values let a rollout wait for answers that nobody need wait for.
+    stop_seconds: float = Field(default=2.0, ge=0.0, le=3600.0)
     # The first pause between such tries; it doubles, to the second, and is spread by half.
     retry_seconds: float = Field(default=0.25, ge=0.01, le=60.0)
     retry_seconds_max: float = Field(default=5.0, ge=0.1, le=600.0)
