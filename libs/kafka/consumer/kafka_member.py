@@ -20,6 +20,7 @@ from kafka.structs import OffsetAndMetadata
 from libs.kafka.client import as_ours, client_config, open_client, translated
 from libs.kafka.consumer.claims import Claims
 from libs.kafka.consumer.handover import CommitRequest, FlowRequest, Handover, Request
+from libs.kafka.consumer.lull import FETCH_MS, Lull
 from libs.kafka.consumer.outage import pauses
 from libs.kafka.consumer.port import Fetched, Polled
 from libs.kafka.errors import BrokerUnavailableError, KafkaError, TopicUnknownError
@@ -113,14 +114,14 @@ class KafkaMember:
             "session_timeout_ms": wanted.session_timeout_ms,
             "heartbeat_interval_ms": min(wanted.session_timeout_ms // 4, HEARTBEAT_MS_MAX),
             "max_poll_interval_ms": wanted.poll_interval_ms_max,
-            "fetch_max_wait_ms": POLL_MS,
+            "fetch_max_wait_ms": FETCH_MS,
             "fetch_max_bytes": min(wanted.held_bytes_max, FETCH_BYTES_MAX),
             "metadata_max_age_ms": METADATA_MS,
             "metrics_enabled": False,
         }
 
     def _consume(self) -> None:
-        client = self._client
+        client, lull = self._client, Lull(self._client, self._handover)
         while not self._handover.closing:
             self._serve_all()
             if self._handover.full:
@@ -130,11 +131,13 @@ class KafkaMember:
             self._free_parked()
             self._keep_join()
             still = bool(paused := client.paused()) and client.assignment() == paused
-            polled = client.poll(timeout_ms=STILL_POLL_MS if still else POLL_MS)
+            waits = still or lull.begun()
+            polled = client.poll(timeout_ms=STILL_POLL_MS if waits else POLL_MS)
             if polled:
+                lull.end()
                 self._handover.tell(self._fetched(polled))
-            elif still:
-                self._serve(self._handover.request(POLL_MS / 1000))
+            elif waits:
+                self._serve(lull.wait())
             self._watch()
 
     def _keep_join(self) -> None:
