@@ -76,7 +76,7 @@ class GateSettings(SettingsGroup):
     headroom: float = Field(default=0.15, ge=0.0, le=0.9)
     # The most that live calls had in this time is left to them too. Short values follow every lull and are in the way
     # of the next peak; long ones leave capacity idle after it.
-    memory_seconds: float = Field(default=30.0, ge=1.0, le=3600.0)
+    memory_seconds: float = Field(default=10.0, ge=1.0, le=3600.0)
     # Calls that wait so long inside the workers halve what jobs may have; so does a refusal.
     wait_ms_max: int = Field(default=20, ge=0, le=60_000)
     # Without news of a pool for so long nothing starts there; the router speaks once a second.

@@ -31,7 +31,7 @@ class GateRule:
     share: float = 0.75
     share_max: float = 0.5
     headroom: float = 0.15
-    memory_seconds: float = 30.0
+    memory_seconds: float = 10.0
     wait_ms_max: int = 20
     silence_seconds: float = 2.5
     blind_max: int = 4

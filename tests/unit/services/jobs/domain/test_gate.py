@@ -81,7 +81,7 @@ def test_what_live_calls_had_lately_stays_theirs():
     now += 1.0
     gate.tell(now, Told(100, 0, 0))  # a lull
     assert gate.room(now) <= int(0.75 * 40)
-    later = warm(gate, Told(100, 0, 0), begin=now, seconds=1.1 * RULE.memory_seconds)
+    later = warm(gate, Told(100, 0, 0), begin=now, seconds=1.3 * RULE.memory_seconds)
     assert later > now + RULE.memory_seconds
     assert gate.own == 50
 
