@@ -63,7 +63,8 @@ def _run(service: JobsService, stop_seconds: float, stack: AsyncExitStack, app: 
         app.spawn(loop(), name)
     for name, consumer in service.consumers.items():
         app.on_drain(within(stop_seconds, consumer.drain))
-        app.spawn(consumer.run(), f"{name} consumer")
+        run = service.stops.guard(name, consumer.run()) if service.stops else consumer.run()
+        app.spawn(run, f"{name} consumer")
 
 
 def within(seconds: float, drain: Callable[[float], Awaitable[None]]) -> Callable[[float], Awaitable[None]]:

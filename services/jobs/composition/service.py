@@ -13,6 +13,7 @@ from libs.kafka.letter_topics import retry_topics
 from libs.kafka.letters import TopicLetters
 from libs.kafka.ports import TopicSpec
 from libs.kafka.retry_pump import RetryPump
+from libs.kafka.stops import Stops
 from libs.kafka.traced import TracedHandler
 from libs.rpc.api import Handler
 from services.jobs.adapters.outgoing import REQUESTED, KafkaOutgoing
@@ -48,6 +49,8 @@ class JobsService:
     loops: dict[str, Loop]
     consumers: dict[str, Consumer] = field(default_factory=dict)
     running: Running | None = None
+    # Guards the runs of the consumers.
+    stops: Stops | None = None
     # Closed when nothing more is accepted: no watch of a job ends within a grace.
     watches: Watches | None = None
 
@@ -97,8 +100,10 @@ class _Parts:
         requested = RequestedHandler(running.runner, expander, self.submissions, ports.clock, places)
         chores = chores_of(settings, ports, self.outgoing, sending, batches, self.metrics, backlog=requested.backlog)
         self.sweeper.doing.update(chores.all())
+        stops = Stops(ports.registry)
         letters, counted = TopicLetters(ports.letters, settings.letters, ports.clock), ConsumerMetrics(ports.registry)
         consumers.update(self._consumers(requested, letters, counted))
+        pump = self._pump(letters, counted)
         self.metrics.watch(lambda: len(running.desk), running.gate.figures)
         retention = FileRetention(self.files, ports.clock, every_seconds=settings.files_purge_seconds)
         loops: dict[str, Loop] = {
@@ -106,9 +111,9 @@ class _Parts:
             "gate": running.gate.run,
             "agenda": self.sweeper.run,
             "file retention": retention.run,
-            "retries": self._pump(letters, counted).run,
+            "retries": lambda: stops.guard("retries", pump.run()),
         }
-        return JobsService(handlers, loops, consumers, running)
+        return JobsService(handlers, loops, consumers, running, stops)
 
     def _consumers(
         self, requested: RequestedHandler, letters: TopicLetters, metrics: ConsumerMetrics
