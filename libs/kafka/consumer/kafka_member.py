@@ -22,7 +22,7 @@ from libs.kafka.consumer.claims import Claims
 from libs.kafka.consumer.handover import CommitRequest, FlowRequest, Handover, Request
 from libs.kafka.consumer.lull import FETCH_MS, Lull
 from libs.kafka.consumer.outage import pauses
-from libs.kafka.consumer.port import Fetched, Polled
+from libs.kafka.consumer.port import Claim, Fetched, Polled
 from libs.kafka.errors import BrokerUnavailableError, KafkaError, TopicUnknownError
 from libs.kafka.handling import Delivery
 from libs.kafka.letter_headers import ATTEMPT, REPLAYED, read_way
@@ -70,6 +70,8 @@ class KafkaMember:
         self._unknown_since: float | None = None
         self._told = False
         self._ends_at = 0.0
+        # Whose commits the group has refused.
+        self._refused: list[Claim] = []
 
     def run(self) -> None:
         """Until the handover is closing. Raises nothing."""
@@ -138,7 +140,21 @@ class KafkaMember:
                 self._handover.tell(self._fetched(polled))
             elif waits:
                 self._serve(lull.wait())
+            self._leave_refused()
             self._watch()
+
+    def _leave_refused(self) -> None:
+        """Ends a membership that the group has refused and the client goes on with.
+
+        Where it was joining already it keeps the partitions that it is given again, and never says that they were lost:
+        nobody would handle what it fetches of them.
+        """
+        coordinator = self._client._coordinator
+        if not self._refused or coordinator.need_rejoin() or coordinator.generation_if_stable() is None:
+            return
+        refused, self._refused = self._refused, []
+        if self._claims.held(refused):
+            raise theirs.UnknownMemberIdError
 
     def _keep_join(self) -> None:
         """A join that is under way when a poll ends must be taken up by the next one.
@@ -227,6 +243,7 @@ class KafkaMember:
     def _not_committed(self, request: CommitRequest, error: BaseException) -> None:
         rebalancing = any(isinstance(cause, theirs.RebalanceInProgressError) for cause in error.args)
         if isinstance(error, _FENCED) and not rebalancing:
+            self._refused.extend(request.offsets)
             request.answered(list(request.offsets))
         else:
             request.answered(as_ours(error, self._settings, "commit offsets"))
