@@ -141,8 +141,8 @@ def values(count: int, *, first: int = 0) -> Counter[bytes]:
 
 
 async def publish(world: World, topic: TopicSpec, batch: Sequence[Record], **changes: object) -> None:
-    """Sends all, once."""
-    producer = world.producer(topic, **{"send_timeout_ms": 20_000, **changes})
+    """Sends all, once. A topic that was just made has no leaders for a while on a busy machine."""
+    producer = world.producer(topic, **{"send_timeout_ms": 20_000, "connect_timeout_ms": 20_000, **changes})
     try:
         await producer.send(batch)
     finally:
@@ -154,7 +154,7 @@ async def publish_at_last(world: World, topic: TopicSpec, batch: Sequence[Record
     end = time.monotonic() + HANG_SECONDS
     while time.monotonic() < end:
         with suppress(BrokerUnavailableError):
-            await publish(world, topic, batch, send_timeout_ms=2_000)
+            await publish(world, topic, batch, send_timeout_ms=2_000, connect_timeout_ms=1_000)
             return
         await asyncio.sleep(TURN_SECONDS)
     raise AssertionError("the broker did not come back")
