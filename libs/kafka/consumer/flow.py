@@ -8,6 +8,9 @@ from libs.kafka.consumer.lane import Lane
 from libs.kafka.consumer.port import Source
 from libs.kafka.settings import ConsumerSettings
 
+# Of a partition, behind a message that takes long: each costs 100 bytes of memory, and is done again after a crash.
+AHEAD_MAX = 100_000
+
 
 class Flow:
     """Each partition has an equal share, so that one that stands still holds up no other."""
@@ -36,6 +39,8 @@ class Flow:
         """Whether it holds one of so many parts of its share."""
         share = of * parts
         settings = self._settings
+        if lane.ahead * parts >= AHEAD_MAX:
+            return True
         return lane.count * share >= settings.held_messages_max or lane.size_bytes * share >= settings.held_bytes_max
 
     def _set(self, lanes: Collection[Lane], *, paused: bool) -> None:

@@ -40,6 +40,11 @@ class Lane:
         begin = self._taken[0] if self._taken else self._upto
         return max(self.end - begin, 0) if begin is not None else 0
 
+    @property
+    def ahead(self) -> int:
+        """Messages that cannot be committed yet, those among them that are done."""
+        return len(self._taken)
+
     def take(self, messages: Sequence[Delivery], size_bytes: int) -> None:
         """Counts messages that came; in order."""
         self.count += len(messages)
