@@ -121,7 +121,8 @@ def poll(kafka: KafkaSettings, group: str, count: int) -> dict[str, float]:
     )
     counting = Counting(count)
     while not counting.figures:
-        if polled := client.poll(timeout_ms=50):
+        # Long: the client forgets a join that ends between two polls.
+        if polled := client.poll(timeout_ms=5_000):
             counting.saw(sum(map(len, polled.values())))
     client.close(autocommit=False)
     return counting.figures
@@ -164,6 +165,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--messages", type=int, default=200_000)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--out")
     parser.add_argument("--child", choices=KINDS)
     parser.add_argument("--group", default="")
     parser.add_argument("--brokers", default="")
@@ -180,7 +182,7 @@ def main() -> None:
     with KafkaNode() as node:
         kafka = node.broker.settings(send_timeout_ms=20_000)
         asyncio.run(fill(kafka, args.messages))
-        emit("kafka_consumer", measure(kafka, args.rounds, args.messages))
+        emit("kafka_consumer", measure(kafka, args.rounds, args.messages), args.out)
 
 
 if __name__ == "__main__":

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Collection
 
 import pytest
 
 from libs.kafka import BrokerUnavailableError, Record, TopicSpec
 from libs.kafka.consumer import Claim, Phase
+from libs.kafka.consumer.lane import Lane
 from libs.kafka.handling import NewerSchemaError, PoisonError, RetryLaterError
 from libs.kafka.letters_port import StopConsumingError
 from libs.testing.loop import run_real
@@ -134,12 +136,14 @@ def test_handlers_of_a_partition_that_moves_may_finish_and_are_not_done_again(wo
         await publish(world, topic, records(topic, 60))
         async with running(world, topic, left, consumer=settings(inflight_max=60, revoke_grace_seconds=20)) as one:
             await until(lambda: len(left.began) == 60)
+            asked = _asked_back(one)
             async with running(world, topic, right) as two:
-                await until(lambda: one.metric(_running(topic)) < 60 or one.consumer._work._waiting == {})
+                await until(asked.is_set)
                 gate.set()
                 await until(lambda: two.partitions() >= 1)
                 await publish(world, topic, records(topic, 30, first=60))
                 await until(lambda: len(left.done) + len(right.done) >= 90)
+                assert values(60) <= Counter(left.values())
         assert Counter(left.values() + right.values()) == values(90)
 
     run_real(main())
@@ -367,9 +371,17 @@ async def _refused(one: Running, claims: list[Claim]) -> bool:
     return True
 
 
+def _asked_back(one: Running) -> asyncio.Event:
+    """Set when partitions are to be given up."""
+    asked, finish = asyncio.Event(), one.consumer._work.finish
+
+    async def noting(lanes: Collection[Lane], seconds: float) -> None:
+        asked.set()
+        await finish(lanes, seconds)
+
+    one.consumer._work.finish = noting  # type: ignore[method-assign]
+    return asked
+
+
 def _changes(topic: TopicSpec, change: str) -> str:
     return f'headrace_consumer_partition_changes_total{{change="{change}",topic="{topic.name}"}}'
-
-
-def _running(topic: TopicSpec) -> str:
-    return f'headrace_consumer_running_messages{{topic="{topic.name}"}}'

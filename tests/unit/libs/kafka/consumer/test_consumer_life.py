@@ -72,6 +72,22 @@ def test_draining_waits_for_what_a_handler_has_and_begins_nothing_more():
     run(main())
 
 
+def test_closed_it_begins_nothing_and_stays_a_member_until_it_is_joined():
+    async def main():
+        handler = Slow(seconds=2.0)
+        world = World(handler, inflight_max=4)
+        running = world.start()
+        await asyncio.sleep(1.0)
+        world.consumer.close()
+        await asyncio.sleep(A_WHILE)
+        assert len(handler.began) == len(handler.done) == 4
+        assert len(world.broker.groups["g"].members) == 1
+        await world.consumer.drain(1.0)
+        await running
+
+    run(main())
+
+
 def test_a_grace_that_is_over_cuts_handlers_off_and_commits_nothing_of_theirs():
     async def main():
         handler = Slow(seconds=100.0)

@@ -21,9 +21,7 @@ def member() -> Iterator[KafkaMember]:
     """Of a group that it has joined, with one partition."""
     loop = asyncio.new_event_loop()
     made = KafkaMember(KafkaSettings(brokers=("b:1",)), ConsumerSettings(), "group", (), Handover(loop))
-    made._client = SimpleNamespace(
-        _coordinator=SimpleNamespace(need_rejoin=lambda: False, generation_if_stable=object)
-    )
+    made._client = SimpleNamespace(_coordinator=SimpleNamespace(need_rejoin=lambda: False, generation_if_stable=object))
     run_real(made._claims.on_partitions_assigned([AT]))
     yield made
     loop.close()
