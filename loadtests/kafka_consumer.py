@@ -1,7 +1,7 @@
 """What the consumer base adds to a bare poll loop: CPU per message of both, on real Apache Kafka.
 
-Each run is a process of its own, which reads the same topic (filled before, 300-byte messages with five headers, as
-events have) in a group of its own, with the same client options. `bare` polls and looks at nothing; `batches` is the
+Each run is a process of its own, which reads the same topic (filled before, 300-byte messages, with `--headers` as
+events have them) in a group of its own, with the same client options. `bare` polls and looks at nothing; `batches` is the
 base with a BatchHandler that does nothing, `singles` with a Handler that does nothing. The base commits as it goes, the
 bare loop does not. Kinds take turns, in another order each round. Time and CPU of the process, all of its threads,
 count from the first message to the last.
@@ -40,16 +40,16 @@ from tools.kafka_node import KafkaNode, fetch
 TOPIC = TopicSpec("consumer-cost", 6)
 KINDS = ("bare", "batches", "singles")
 MESSAGE_BYTES = 300
-HEADERS = tuple((f"ce_header_{number}", b"0123456789abcdef") for number in range(5))
 BATCH = 1_000
 
 
-async def fill(kafka: KafkaSettings, count: int) -> None:
+async def fill(kafka: KafkaSettings, count: int, headers: int) -> None:
     """The topic, whose messages are the same for all."""
+    told = tuple((f"ce_header_{number}", b"0123456789abcdef") for number in range(headers))
     producer = IdempotentProducer(kafka, [TOPIC])
     for first in range(0, count, BATCH):
         numbers = range(first, min(first + BATCH, count))
-        await producer.send([Record(TOPIC.name, b"key-%d" % (n % 997), b"x" * MESSAGE_BYTES, HEADERS) for n in numbers])
+        await producer.send([Record(TOPIC.name, b"key-%d" % (n % 997), b"x" * MESSAGE_BYTES, told) for n in numbers])
     await producer.close()
 
 
@@ -138,7 +138,7 @@ def child(kafka: KafkaSettings, kind: str, group: str, count: int) -> dict[str, 
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
-def measure(kafka: KafkaSettings, rounds: int, count: int) -> dict[str, Any]:
+def measure(kafka: KafkaSettings, rounds: int, count: int, headers: int) -> dict[str, Any]:
     """All rounds."""
     found: dict[str, list[dict[str, float]]] = {kind: [] for kind in KINDS}
     for number in range(rounds):
@@ -149,7 +149,7 @@ def measure(kafka: KafkaSettings, rounds: int, count: int) -> dict[str, Any]:
     return {
         "messages": count,
         "message_bytes": MESSAGE_BYTES,
-        "headers": len(HEADERS),
+        "headers": headers,
         "cpu_us_per_message": {kind: round(median(each), 2) for kind, each in cpu.items()},
         "cpu_us_added": {
             kind: round(median([one - bare for one, bare in zip(cpu[kind], cpu["bare"], strict=True)]), 2)
@@ -165,6 +165,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--messages", type=int, default=200_000)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--headers", type=int, default=0)
     parser.add_argument("--out")
     parser.add_argument("--child", choices=KINDS)
     parser.add_argument("--group", default="")
@@ -181,8 +182,8 @@ def main() -> None:
     fetch()
     with KafkaNode() as node:
         kafka = node.broker.settings(send_timeout_ms=20_000)
-        asyncio.run(fill(kafka, args.messages))
-        emit("kafka_consumer", measure(kafka, args.rounds, args.messages), args.out)
+        asyncio.run(fill(kafka, args.messages, args.headers))
+        emit("kafka_consumer", measure(kafka, args.rounds, args.messages, args.headers), args.out)
 
 
 if __name__ == "__main__":
