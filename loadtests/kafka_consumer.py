@@ -1,9 +1,9 @@
 """What the consumer base adds to a bare poll loop: CPU per message of both, on real Apache Kafka.
 
 Each run is a process of its own, which reads the same topic (filled before, 300-byte messages, with `--headers` as
-events have them) in a group of its own, with the same client options. `bare` polls and looks at nothing; `batches` is the
-base with a BatchHandler that does nothing, `singles` with a Handler that does nothing. The base commits as it goes, the
-bare loop does not. Kinds take turns, in another order each round. Time and CPU of the process, all of its threads,
+events have them) in a group of its own, with the same client options. `bare` polls and looks at nothing; `batches` is
+the base with a BatchHandler that does nothing, `singles` with a Handler that does nothing. The base commits as it goes,
+the bare loop does not. Kinds take turns, in another order each round. Time and CPU of the process, all of its threads,
 count from the first message to the last.
 
     python -m loadtests.kafka_consumer --messages 200000 --rounds 5

@@ -1,4 +1,4 @@
-"""The client starts another join where it finds one that is done: the one that is kept is done once it is waited for."""
+"""The client starts another join where it finds one that is done: a kept one is done once somebody waits for it."""
 
 import pytest
 from kafka.future import Future
