@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import kafka.errors as theirs
 from kafka.net.compat import KafkaNetClient
 
+from libs.kafka.checksum import use_fast_checksums
 from libs.kafka.errors import (
     BrokerRefusedError,
     BrokerUnavailableError,
@@ -49,6 +50,7 @@ def client_config(settings: KafkaSettings) -> dict[str, Any]:
     # wrong once, when it becomes so.
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
     read_any_names()
+    use_fast_checksums()
     config: dict[str, Any] = {
         "bootstrap_servers": list(settings.brokers),
         "client_id": settings.client_id,
