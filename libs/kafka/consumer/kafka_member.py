@@ -13,11 +13,11 @@ from typing import Any
 
 import kafka.errors as theirs
 from kafka import KafkaConsumer, TopicPartition
-from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.future import Future
 from kafka.structs import OffsetAndMetadata
 
 from libs.kafka.client import as_ours, client_config, open_client, translated
+from libs.kafka.consumer.assignor import WholeAssignor
 from libs.kafka.consumer.claims import Claims
 from libs.kafka.consumer.handover import CommitRequest, FlowRequest, Handover, Request
 from libs.kafka.consumer.lull import FETCH_MS, Lull
@@ -70,6 +70,7 @@ class KafkaMember:
         self._unknown_since: float | None = None
         self._told = False
         self._ends_at = 0.0
+        self._assignor = WholeAssignor()
         # Whose commits the group has refused.
         self._refused: list[Claim] = []
 
@@ -99,6 +100,7 @@ class KafkaMember:
             raise TopicUnknownError(
                 f"Kafka has no topic {', '.join(sorted(missing))}. Create it, or set kafka.create_topics."
             )
+        self._assignor = WholeAssignor()
         self._client = open_client(KafkaConsumer, **self._options())
         self._client.subscribe(names, listener=self._claims)
         self._unknown_since, self._told = None, False
@@ -111,7 +113,7 @@ class KafkaMember:
             # What the group has committed may have been deleted; then as much as there is, never as little.
             "auto_offset_reset": "earliest",
             "allow_auto_create_topics": False,
-            "partition_assignment_strategy": [CooperativeStickyAssignor],
+            "partition_assignment_strategy": [self._assignor],
             "max_poll_records": wanted.poll_records_max,
             "session_timeout_ms": wanted.session_timeout_ms,
             "heartbeat_interval_ms": min(wanted.session_timeout_ms // 4, HEARTBEAT_MS_MAX),
@@ -141,6 +143,7 @@ class KafkaMember:
             elif waits:
                 self._serve(lull.wait())
             self._leave_refused()
+            self._ask_for_left_out()
             self._watch()
 
     def _leave_refused(self) -> None:
@@ -155,6 +158,14 @@ class KafkaMember:
         refused, self._refused = self._refused, []
         if self._claims.held(refused):
             raise theirs.UnknownMemberIdError
+
+    def _ask_for_left_out(self) -> None:
+        """As the group's leader: another generation, where a partition is still nobody's (see WholeAssignor)."""
+        coordinator = self._client._coordinator
+        if coordinator.need_rejoin() or coordinator.generation_if_stable() is None:
+            return
+        if self._assignor.overdue():
+            coordinator.request_rejoin()
 
     def _keep_join(self) -> None:
         """A join that is under way when a poll ends must be taken up by the next one.
