@@ -8,7 +8,7 @@ asks, and nobody misses what it let go of. The leader, which made the assignment
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
@@ -18,13 +18,30 @@ MOVE_SECONDS = 5.0
 
 
 class WholeAssignor(CooperativeStickyAssignor):  # type: ignore[misc]  # the client is untyped
-    """One per client. Belongs to the client's own thread, but for `overdue`, which only looks."""
+    """One per client. Belongs to the client's own thread, but for `overdue`, which only looks.
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    `owned` says which partitions the client has.
+    """
+
+    # What it was given last; None before that.
+    member_assignment: Any
+
+    def __init__(self, owned: Callable[[], Collection[Any]], clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
-        self._clock = clock
+        self._owned, self._clock = owned, clock
         self._made = False
         self._left_out_at: float | None = None
+
+    def metadata(self, topics: Any) -> Any:
+        """What this member tells the leader: that it has what it has.
+
+        The client itself goes on to claim what it was given last, even when it lost that with its membership. The
+        leader then keeps it from the others until this member lets go, which has nothing to let go of and never asks.
+        """
+        if self.member_assignment is not None:
+            owned = set(self._owned())
+            self.member_assignment = [each for each in self.member_assignment if each in owned]
+        return super().metadata(topics)
 
     def assign(self, cluster: Any, members: Sequence[Any]) -> Any:
         """As the leader: the assignment, noting whether it leaves something out."""

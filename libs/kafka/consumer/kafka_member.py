@@ -6,7 +6,7 @@ The client has a loop of its own in another thread, which sends heartbeats: they
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -70,7 +70,7 @@ class KafkaMember:
         self._unknown_since: float | None = None
         self._told = False
         self._ends_at = 0.0
-        self._assignor = WholeAssignor()
+        self._assignor = WholeAssignor(self._owned)
         # Whose commits the group has refused.
         self._refused: list[Claim] = []
 
@@ -100,7 +100,7 @@ class KafkaMember:
             raise TopicUnknownError(
                 f"Kafka has no topic {', '.join(sorted(missing))}. Create it, or set kafka.create_topics."
             )
-        self._assignor = WholeAssignor()
+        self._assignor = WholeAssignor(self._owned)
         self._client = open_client(KafkaConsumer, **self._options())
         self._client.subscribe(names, listener=self._claims)
         self._unknown_since, self._told = None, False
@@ -158,6 +158,10 @@ class KafkaMember:
         refused, self._refused = self._refused, []
         if self._claims.held(refused):
             raise theirs.UnknownMemberIdError
+
+    def _owned(self) -> Collection[TopicPartition]:
+        client = self._client
+        return () if client is None else client.assignment()
 
     def _ask_for_left_out(self) -> None:
         """As the group's leader: another generation, where a partition is still nobody's (see WholeAssignor)."""

@@ -31,7 +31,8 @@ def given(assignment):
 class World:
     def __init__(self):
         self.now = 100.0
-        self.assignor = WholeAssignor(lambda: self.now)
+        self.owned = []
+        self.assignor = WholeAssignor(lambda: self.owned, lambda: self.now)
 
     def generation(self, *members, leads=True):
         made = self.assignor.assign(Cluster(), members) if leads else {}
@@ -67,3 +68,17 @@ def test_what_another_leader_has_made_is_not_asked_for():
     world.generation(member("a", 0, 1), leads=False)
     world.now += 2 * MOVE_SECONDS
     assert not world.assignor.overdue()
+
+
+def claimed(world):
+    told = world.assignor.metadata([TOPIC])
+    return [(at.topic, list(at.partitions)) for at in told.owned_partitions]
+
+
+def test_a_member_claims_what_it_has_and_not_what_it_lost_with_its_membership():
+    world = World()
+    world.generation(member("a"))
+    world.owned = [TopicPartition(TOPIC, 0), TopicPartition(TOPIC, 1), TopicPartition(TOPIC, 2)]
+    assert claimed(world) == [(TOPIC, [0, 1, 2])]
+    world.owned = []
+    assert claimed(world) == []
