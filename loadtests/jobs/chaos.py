@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from loadtests.common.stack import Stack
@@ -56,8 +56,3 @@ class Chaos:
         await asyncio.to_thread(self.cluster.kill, node)
         self.killed["broker"] += 1
         await asyncio.to_thread(self.cluster.start, node)
-
-
-def alive(stack: Stack, names: Sequence[str]) -> list[str]:
-    """Those whose process runs."""
-    return [name for name in names if stack.processes[name].popen.poll() is None]

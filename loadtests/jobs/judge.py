@@ -70,7 +70,7 @@ async def judge(clients: Submitters, valkey: Valkey, tenant: str, kafka: KafkaSe
     for job in twice:
         verdict.doubled_effects += 1
         verdict.name(f"{job} was promised for two submissions")
-    live = sum(map(len, log.expected.values())) and await _live_cost(valkey, tenant)
+    live = await _live_cost(valkey, tenant)
     answers = await _read_jobs(clients, verdict)
     await _read_charges(valkey, tenant, verdict, answers, live)
     await _read_finished(kafka, verdict, {each.job for each in log.promises.values()})
